@@ -1,1 +1,12 @@
-//! Placeholder.
+//! The pure core of bare-metal deployment.
+//!
+//! Facts come in as values, decisions and documents go out as values: nothing here performs
+//! I/O, reads a clock, draws random numbers or spawns anything. Embedders bring those.
+
+#![forbid(unsafe_code)]
+
+pub mod commission;
+pub mod id;
+pub mod machine;
+pub mod secret;
+pub mod time;

@@ -1,0 +1,3 @@
+//! Commissioning: the scripts that the ephemeral OS runs and what they find.
+
+pub mod result;
