@@ -3,7 +3,10 @@
 pub mod effect;
 pub mod event;
 pub mod lifecycle;
+pub mod new;
+pub mod permission;
 pub mod power;
+pub mod purpose;
 pub mod record;
 pub mod refusal;
 pub mod status;
@@ -13,11 +16,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 pub use effect::Effect;
-pub use event::{Actor, DeploymentSummary, Event, Role};
+pub use event::{
+    Actor, DeploymentSummary, Erase, Event, Report, ReportPhase, Role, SignalStatus,
+};
 pub use lifecycle::{Context, Outcome};
+pub use new::{Enlistment, InvalidNewMachine, NewMachine, normal_mac};
+pub use permission::Permission;
 pub use power::{Power, PowerState};
+pub use purpose::Purpose;
 pub use record::{Level, Record};
-pub use refusal::{Precondition, Refusal};
+pub use refusal::{Precondition, Refusal, RefusalKind};
 pub use status::Status;
 
 use crate::commission::result::ScriptRun;
@@ -117,6 +125,8 @@ pub struct Deadline {
     pub at: Timestamp,
     /// What is waited for.
     pub waiting_for: Waiting,
+    /// When the transient status began.
+    pub since: Timestamp,
 }
 
 /// What a transient status waits for; its owner is the party that must act.
