@@ -112,9 +112,8 @@ pub fn hash_password(password: &Secret<String>) -> Result<Secret<String>, Entrop
     }
     let mut salt = [0; 16];
     fill(&mut salt)?;
-    let hash: PasswordHash = argon2::password_hash::CustomizedPasswordHasher::hash_password_with_salt
-        (&Argon2::default(), bytes, &salt)
-        .map_err(EntropyError::Hash)?;
+    let hash: PasswordHash =
+        Argon2::default().hash_password_with_salt(bytes, &salt).map_err(EntropyError::Hash)?;
     Ok(Secret::new(hash.to_string()))
 }
 

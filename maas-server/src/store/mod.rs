@@ -33,9 +33,7 @@ pub use change::{
     WaitingEffects,
 };
 pub use document::{Document, RawDocument, Stored};
-pub use error::{
-    AccountError, AddError, Cause, CommitError, DocumentError, Duplicate, StoreError,
-};
+pub use error::{AccountError, AddError, Cause, CommitError, DocumentError, Duplicate, StoreError};
 pub use filter::{MAX_FILTER_VALUES, MachineFilter, RecordFilter, StoredRecord};
 pub use memory::MemoryStore;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
