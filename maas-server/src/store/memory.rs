@@ -558,8 +558,8 @@ impl Store for MemoryStore {
     }
 
     fn close(&self) -> Pending<'_, ()> {
-        self.on(|state| {
-            state.closed = true;
+        Box::pin(async move {
+            self.state.lock().unwrap_or_else(PoisonError::into_inner).closed = true;
             Ok(())
         })
     }
