@@ -34,7 +34,7 @@ macro_rules! conforms {
         ];
 
         mod memory {
-            $(#[tokio::test]
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $name() {
                 super::$name(std::sync::Arc::new(crate::store::MemoryStore::new())).await;
             })*
@@ -42,7 +42,7 @@ macro_rules! conforms {
 
         #[cfg(feature = "sqlite")]
         mod sqlite {
-            $(#[tokio::test]
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $name() {
                 let directory = tempfile::tempdir().unwrap();
                 let file = directory.path().join("a name with %, ? and #.db");
