@@ -1,1 +1,4 @@
 //! Placeholder.
+
+pub mod entropy;
+pub mod store;
