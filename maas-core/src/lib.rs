@@ -8,5 +8,6 @@
 pub mod commission;
 pub mod id;
 pub mod machine;
+pub mod runner;
 pub mod secret;
 pub mod time;

@@ -2,6 +2,7 @@
 
 pub mod effect;
 pub mod event;
+pub mod hardware;
 pub mod lifecycle;
 pub mod new;
 pub mod permission;
