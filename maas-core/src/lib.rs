@@ -13,4 +13,5 @@ pub mod id;
 pub mod image;
 pub mod machine;
 pub mod secret;
+pub mod storage;
 pub mod time;

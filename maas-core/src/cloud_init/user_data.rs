@@ -8,7 +8,7 @@ use maas_netconfig::yaml::{self, Value};
 use serde::{Deserialize, Serialize};
 
 /// The most that is accepted, in bytes, and the most that compressed user data may unpack to.
-pub const LARGEST: usize = 16 << 20;
+const LARGEST: usize = 16 << 20;
 
 /// The kinds of user data that cloud-init tells apart, by the first line or bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
