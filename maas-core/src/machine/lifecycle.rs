@@ -94,7 +94,9 @@ pub fn apply(machine: &Machine, event: &Event, context: &Context) -> Result<Outc
         Event::Abort { actor, comment } => abort::abort(it, actor, comment),
         Event::MarkBroken { actor, comment } => broken::mark(it, actor, comment),
         Event::MarkFixed { actor, comment } => broken::fix(it, actor, comment),
-        Event::OverrideFailedTesting { actor, comment } => test::override_failed(it, actor, comment),
+        Event::OverrideFailedTesting { actor, comment } => {
+            test::override_failed(it, actor, comment)
+        }
         Event::EnterRescueMode { actor } => rescue::enter(it, actor),
         Event::ExitRescueMode { actor } => rescue::exit(it, actor),
         Event::Lock { actor, comment } => lock::lock(it, actor, comment),

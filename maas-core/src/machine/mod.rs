@@ -17,9 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 pub use effect::Effect;
-pub use event::{
-    Actor, DeploymentSummary, Erase, Event, Report, ReportPhase, Role, SignalStatus,
-};
+pub use event::{Actor, DeploymentSummary, Erase, Event, Report, ReportPhase, Role, SignalStatus};
 pub use lifecycle::{Context, Outcome};
 pub use new::{Enlistment, InvalidNewMachine, NewMachine, normal_mac};
 pub use permission::Permission;
@@ -99,6 +97,9 @@ pub struct Machine {
     pub last_ping: Option<Timestamp>,
     /// The scripts of its newest runs, one set per type; outputs are stored apart by run id.
     pub scripts: Vec<ScriptRun>,
+    /// What the user decides about it before it is deployed.
+    #[serde(default)]
+    pub configuration: crate::deploy::Configuration,
     /// What is deployed or being deployed; `None` again after release.
     pub deployment: Option<DeploymentSummary>,
 
