@@ -29,6 +29,8 @@ pub use record::{Level, Record};
 pub use refusal::{Precondition, Refusal, RefusalKind};
 pub use status::Status;
 
+use hardware::Hardware;
+
 use crate::commission::result::ScriptRun;
 use crate::id::SystemId;
 use crate::secret::Secret;
@@ -99,6 +101,12 @@ pub struct Machine {
     pub last_ping: Option<Timestamp>,
     /// The scripts of its newest runs, one set per type; outputs are stored apart by run id.
     pub scripts: Vec<ScriptRun>,
+    /// The newest line of its history that is not detail (`status_message`).
+    #[serde(default)]
+    pub status_message: String,
+    /// What commissioning found; empty before.
+    #[serde(default)]
+    pub hardware: Hardware,
     /// What is deployed or being deployed; `None` again after release.
     pub deployment: Option<DeploymentSummary>,
 
@@ -180,4 +188,19 @@ pub struct NodeCredentials {
     pub token_key: String,
     /// 32 letters and digits.
     pub token_secret: Secret<String>,
+}
+
+impl Machine {
+    /// Takes over what commissioning found. MAC addresses are only added: an interface that is
+    /// unplugged today still belongs to the machine.
+    pub fn learn(&mut self, hardware: &Hardware) {
+        self.mac_addresses.extend(hardware.mac_addresses().filter_map(new::normal_mac));
+        if let Some(uuid) = &hardware.hardware_uuid {
+            self.hardware_uuid = Some(uuid.to_lowercase());
+        }
+        if hardware.is_virtual {
+            self.tags.insert("virtual".to_owned());
+        }
+        self.hardware = hardware.clone();
+    }
 }

@@ -78,11 +78,15 @@ impl<'a> Change<'a> {
     }
 
     pub(super) fn note(&mut self, level: Level, kind: &str, description: impl Into<String>) {
+        let description = description.into();
+        if level >= Level::Info {
+            self.machine.status_message.clone_from(&description);
+        }
         self.records.push(Record {
             at: self.context.now,
             level,
             kind: kind.to_owned(),
-            description: description.into(),
+            description,
             username: self.username.clone(),
         });
     }
