@@ -1,0 +1,53 @@
+//! The HTTP layer: bytes to [`Request`], [`Reply`] or [`Problem`] to bytes, and one table of
+//! operations in between.
+//!
+//! It knows no machine and no database. A program hands it a table of [`Operation`]s over its
+//! own state, an [`Authenticator`], and gets an [`Api`]: a function from request to response
+//! which tests call without a socket and [`Listener::serve`] puts on one.
+//!
+//! From the same table come the router, the `describe/` document that python-libmaas and the
+//! `maas` command line build themselves from, an OpenAPI document and a reference page.
+//!
+//! What it promises: no input makes it panic, every buffer has a limit, no reply carries the
+//! text of an internal error, no log line carries a query string or a credential, and a file is
+//! never answered shorter than its `Content-Length` without the connection being cut.
+
+mod access;
+mod api;
+mod body;
+mod budget;
+mod describe;
+mod disposition;
+mod field;
+mod file;
+mod form;
+mod listen;
+mod multipart;
+mod nonce;
+mod oauth;
+mod openapi;
+mod path;
+mod problem;
+mod reference;
+mod reply;
+mod request;
+mod router;
+mod stall;
+mod table;
+
+pub use access::{Access, Authenticator, Caller, Identified, NodeCaller, Role, UserCaller};
+pub use api::{Api, ApiTitle, Limits};
+pub use body::{BodyError, BoxError, ReplyBody, RequestBody};
+pub use field::{Field, FieldError, FieldErrors, Fields, Value, parse_flag};
+pub use file::{CHUNK_LEN, FileContent, FileError, if_none_match, parse_range};
+pub use form::{parse_body, parse_json_object, parse_urlencoded};
+pub use listen::{BindError, Listener, ServeOptions, serve_connection};
+pub use multipart::{MultipartError, MultipartLimits, boundary_of, parse_multipart};
+pub use nonce::{NonceError, NonceWindow};
+pub use oauth::{Credentials, MAX_CLOCK_LAG, OauthError, SignatureMethod};
+pub use path::{PathError, canonical_path, decode_segment};
+pub use problem::{Challenge, Problem};
+pub use reply::Reply;
+pub use request::{Connection, Request, Transport};
+pub use router::TableError;
+pub use table::{API_ROOT, BodyRule, Need, Operation, Param, delete, get, post, put};
