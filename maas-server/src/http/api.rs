@@ -309,7 +309,7 @@ impl Documents {
 
 /// The rows that show the table.
 fn document_rows<S: Send + Sync + 'static>(shared: &Arc<Shared<S>>) -> Vec<Operation<S>> {
-    let row = |path, doc, show: fn(&Shared<S>, &Documents, &Request) -> Reply| {
+    let row = |resource, path, doc, show: fn(&Shared<S>, &Documents, &Request) -> Reply| {
         // Weak: the table that the row is in belongs to what it shows.
         let shared = Arc::downgrade(shared);
         let handler = move |_state: Arc<S>, request: Request| {
@@ -318,10 +318,11 @@ fn document_rows<S: Send + Sync + 'static>(shared: &Arc<Shared<S>>) -> Vec<Opera
             });
             async move { reply.ok_or_else(|| Problem::internal("the table is gone")) }
         };
-        get("DescribeHandler", path, doc, handler).access(Access::Anonymous)
+        get(resource, path, doc, handler).access(Access::Anonymous)
     };
     vec![
         row(
+            "DescribeHandler",
             "/MAAS/api/2.0/describe/",
             "Describes the whole API for clients that build themselves from it.",
             |shared, documents, request| {
@@ -333,11 +334,13 @@ fn document_rows<S: Send + Sync + 'static>(shared: &Arc<Shared<S>>) -> Vec<Opera
             },
         ),
         row(
+            "OpenApiHandler",
             "/MAAS/api/2.0/openapi.json",
             "Describes every operation as an OpenAPI 3.1 document.",
             |_, documents, _| Reply::json_bytes(documents.openapi.clone()),
         ),
         row(
+            "ReferenceHandler",
             "/MAAS/docs/api.md",
             "Shows the reference page of every operation.",
             |_, documents, _| {
@@ -419,4 +422,4 @@ impl<S> std::fmt::Debug for Api<S> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(in crate::http) mod tests;

@@ -82,7 +82,7 @@ pub(super) fn action_doc<S>(row: &Operation<S>) -> String {
     for name in &in_path {
         doc.push_str(&format!("\n:param {name}: Part of the path. Required."));
     }
-    for param in row.params {
+    for param in &row.params {
         let need = match param.need {
             Need::Required => " Required.",
             Need::Optional => "",

@@ -123,11 +123,11 @@ impl FileContent {
         // A range of another version of the file would be worse than all of this one.
         let same = text(header::IF_RANGE).is_none_or(|sent| Some(sent) == self.tag.as_deref());
         let range = text(header::RANGE).filter(|_| same);
-        let accepts = HeaderValue::from_static("bytes");
-        let (start, end, partial) = match range.map(|range| parse_range(range, self.length)) {
-            None | Some(None) => (0, self.length, false),
-            Some(Some(Ok((start, end)))) => (start, end, true),
-            Some(Some(Err(()))) => {
+        let range = range.map_or(Range::Whole, |range| parse_range(range, self.length));
+        let (start, end) = match range {
+            Range::Whole => (0, self.length),
+            Range::Part { start, end } => (start, end),
+            Range::Outside => {
                 let reply = Reply::text("The range lies outside the file.")
                     .status(StatusCode::RANGE_NOT_SATISFIABLE);
                 return content_range(with_tag(reply), &format!("bytes */{}", self.length));
@@ -135,9 +135,9 @@ impl FileContent {
         };
         let body = FileBody::new(self.file, start, end);
         let reply = Reply::stream(&self.media_type, Some(end - start), body)
-            .header(header::ACCEPT_RANGES, accepts);
+            .header(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
         let reply = with_tag(reply);
-        if !partial {
+        if range == Range::Whole {
             return reply;
         }
         let range = format!("bytes {start}-{}/{}", end - 1, self.length);
@@ -179,33 +179,56 @@ pub fn if_none_match(sent: &str, tag: &str) -> bool {
     tags.any(|one| one == "*" || one.strip_prefix("W/").unwrap_or(one) == tag)
 }
 
-/// Reads a `Range` for a file of `length` bytes: start and end (exclusive) of one range, an
-/// error when it lies outside, `None` when the header is to be ignored (RFC 9110 14.2: another
-/// unit, several ranges, bad syntax).
+/// What a `Range` asks of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Range {
+    /// All of it: the header is to be ignored (another unit, several ranges, bad syntax).
+    Whole,
+    /// The bytes from `start` up to, not including, `end`.
+    Part {
+        /// The first byte.
+        start: u64,
+        /// The byte after the last.
+        end: u64,
+    },
+    /// Bytes that the file has not.
+    Outside,
+}
+
+/// Reads a `Range` header for a file of `length` bytes (RFC 9110 14.2).
 #[must_use]
-#[allow(clippy::result_unit_err)]
-pub fn parse_range(value: &str, length: u64) -> Option<Result<(u64, u64), ()>> {
+pub fn parse_range(value: &str, length: u64) -> Range {
+    match read_range(value) {
+        None => Range::Whole,
+        Some((None, count)) => match count {
+            Some(count) if count > 0 && length > 0 => {
+                Range::Part { start: length.saturating_sub(count), end: length }
+            }
+            _ => Range::Outside,
+        },
+        Some((Some(first), Some(last))) if last < first => Range::Whole,
+        Some((Some(first), _)) if first >= length => Range::Outside,
+        Some((Some(start), last)) => {
+            let end = last.map_or(length, |last| last.saturating_add(1).min(length));
+            Range::Part { start, end }
+        }
+    }
+}
+
+/// The two numbers of `bytes=1-2`, one of which may be missing.
+fn read_range(value: &str) -> Option<(Option<u64>, Option<u64>)> {
     let (unit, range) = value.split_once('=')?;
     if !unit.trim().eq_ignore_ascii_case("bytes") {
         return None;
     }
     let (first, last) = range.trim().split_once('-')?;
-    let number = |text: &str| {
-        let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-        // A number too large for us is larger than any file.
-        digits.then(|| text.parse().unwrap_or(u64::MAX))
-    };
-    if first.is_empty() {
-        let count = number(last)?;
-        let start = length.saturating_sub(count);
-        return Some(if count == 0 || length == 0 { Err(()) } else { Ok((start, length)) });
-    }
-    let start = number(first)?;
-    let end = if last.is_empty() { length } else { number(last)?.saturating_add(1).min(length) };
-    if !last.is_empty() && number(last)? < start {
+    let digits = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
+    if !digits(first) || !digits(last) || (first.is_empty() && last.is_empty()) {
         return None;
     }
-    Some(if start >= length { Err(()) } else { Ok((start, end)) })
+    // A number too large for us is larger than any file.
+    let number = |text: &str| (!text.is_empty()).then(|| text.parse().unwrap_or(u64::MAX));
+    Some((number(first), number(last)))
 }
 
 /// The bytes of a file from `next` to `end`, read on the blocking threads one chunk ahead.

@@ -119,8 +119,12 @@ pub fn parse_multipart(
             return Err(MultipartError::TooManyParts { limit: limits.parts });
         }
         let next = delimiters.next().ok_or(MultipartError::Incomplete)?;
-        let (name, value) = read_part(body, at.end, next.start, fields.len() + 1, limits)?;
-        fields.push(name, value);
+        // Python writes a blank line where there is no part at all.
+        let between = body.get(at.end..next.start).unwrap_or_default();
+        if !between.trim_ascii().is_empty() {
+            let (name, value) = read_part(body, at.end, next.start, fields.len() + 1, limits)?;
+            fields.push(name, value);
+        }
         at = next;
     }
     Ok(fields)

@@ -21,7 +21,7 @@ pub(super) fn reference<S>(rows: &[Operation<S>], title: &str, doc: &str) -> Str
             if !row.params.is_empty() {
                 page.push_str("\n| parameter | | |\n|---|---|---|\n");
             }
-            for param in row.params {
+            for param in &row.params {
                 let need = match param.need {
                     Need::Required => "required",
                     Need::Optional => "",

@@ -1,11 +1,11 @@
 //! Finds the row for a path, a method and an operation name.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use http::Method;
 
 use super::path::decode_segment;
-use super::{BodyRule, Operation, Problem};
+use super::{API_ROOT, BodyRule, Operation, Problem};
 
 /// What is wrong with a table.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -26,6 +26,14 @@ pub enum TableError {
     Twice {
         /// The row.
         row: String,
+    },
+    /// A resource of the API has two paths; clients know one (the other is an alias).
+    #[error("row {row}: its resource has the path {path} already")]
+    TwoPaths {
+        /// The row.
+        row: String,
+        /// The path of the resource's first row.
+        path: String,
     },
     /// A row without a sentence about itself.
     #[error("row {row} has no doc")]
@@ -58,12 +66,19 @@ impl<S> Router<S> {
     pub(super) fn new(rows: Vec<Operation<S>>) -> Result<Self, TableError> {
         let mut paths = matchit::Router::new();
         let mut entries: Vec<Vec<usize>> = Vec::new();
-        let mut by_pattern = std::collections::HashMap::new();
+        let mut by_pattern = HashMap::new();
         let mut seen = HashSet::new();
+        let mut homes = HashMap::new();
         for (index, row) in rows.iter().enumerate() {
             let named = || format!("{row:?}");
             if row.doc.trim().is_empty() {
                 return Err(TableError::NoDoc { row: named() });
+            }
+            if row.path.starts_with(API_ROOT) {
+                let path: &str = homes.entry(row.resource).or_insert(row.path);
+                if path != row.path {
+                    return Err(TableError::TwoPaths { row: named(), path: path.to_owned() });
+                }
             }
             for path in std::iter::once(row.path).chain(row.aliases.iter().copied()) {
                 let pattern = match path.trim_end_matches('/') {

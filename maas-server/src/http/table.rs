@@ -70,17 +70,28 @@ pub(super) type Handler<S> =
     Arc<dyn Fn(Arc<S>, Request) -> BoxFuture<'static, Result<Reply, Problem>> + Send + Sync>;
 
 /// One row of the table: a call over the state `S`.
+#[non_exhaustive]
 pub struct Operation<S> {
-    pub(super) resource: &'static str,
-    pub(super) method: Method,
-    pub(super) path: &'static str,
-    pub(super) aliases: Vec<&'static str>,
-    pub(super) op: Option<&'static str>,
-    pub(super) doc: &'static str,
-    pub(super) params: &'static [Param],
-    pub(super) access: Access,
-    pub(super) body: BodyRule,
-    pub(super) body_limit: Option<u64>,
+    /// The name clients know the resource by.
+    pub resource: &'static str,
+    /// The method; HEAD comes with GET.
+    pub method: Method,
+    /// The path with its parameters in braces.
+    pub path: &'static str,
+    /// Further paths that lead here.
+    pub aliases: Vec<&'static str>,
+    /// The name of the operation.
+    pub op: Option<&'static str>,
+    /// What it does, in a sentence or more.
+    pub doc: &'static str,
+    /// The parameters it reads.
+    pub params: Vec<Param>,
+    /// Who may call it.
+    pub access: Access,
+    /// What is done with the body.
+    pub body: BodyRule,
+    /// The largest body in bytes, where it is not the server's.
+    pub body_limit: Option<u64>,
     pub(super) handler: Handler<S>,
 }
 
@@ -109,7 +120,7 @@ impl<S> Operation<S> {
             aliases: Vec::new(),
             op: None,
             doc,
-            params: &[],
+            params: Vec::new(),
             access: Access::User,
             body: BodyRule::Form,
             body_limit: None,
@@ -131,10 +142,10 @@ impl<S> Operation<S> {
         self
     }
 
-    /// Its parameters, for documents.
+    /// Its parameters, for documents; called again, it adds more (those of a whole family, say).
     #[must_use]
-    pub fn params(mut self, params: &'static [Param]) -> Self {
-        self.params = params;
+    pub fn params(mut self, params: &[Param]) -> Self {
+        self.params.extend_from_slice(params);
         self
     }
 
