@@ -105,12 +105,12 @@ impl Server {
             version: api::MAAS_VERSION.to_owned(),
             doc: "The MAAS API 2.0 and the metadata service.".to_owned(),
         };
-        let authenticator = Arc::new(OauthAuthenticator::default());
+        let authenticator = OauthAuthenticator::default();
         let limits = Limits::default;
         let region_api = Arc::new(Api::new(
             Arc::clone(&region),
             region_operations(),
-            Arc::clone(&authenticator),
+            authenticator.clone(),
             title(),
             limits(),
         )?);

@@ -217,7 +217,8 @@ async fn serve_tcp<S: Send + Sync + 'static>(
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, %peer, "no TCP_NODELAY");
     }
-    let connection = Connection { peer: Some(peer), transport: Transport::Plain };
+    let local = stream.local_addr().ok();
+    let connection = Connection { peer: Some(peer), local, transport: Transport::Plain };
     serve_connection(api, stream, connection, options, stop).await;
 }
 

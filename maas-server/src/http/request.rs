@@ -24,6 +24,8 @@ pub enum Transport {
 pub struct Connection {
     /// The other end; `None` when there is no socket.
     pub peer: Option<SocketAddr>,
+    /// This end: the address by which the client reached this host; `None` without a socket.
+    pub local: Option<SocketAddr>,
     /// How the bytes travel.
     pub transport: Transport,
 }
@@ -32,6 +34,7 @@ pub struct Connection {
 #[derive(Debug)]
 pub struct Request {
     pub(super) method: Method,
+    pub(super) only_head: bool,
     pub(super) path: String,
     pub(super) op: Option<String>,
     pub(super) params: Vec<(String, String)>,
@@ -53,6 +56,12 @@ impl Request {
     #[must_use]
     pub fn method(&self) -> &Method {
         &self.method
+    }
+
+    /// Whether only the head of the answer was asked for.
+    #[must_use]
+    pub fn is_head(&self) -> bool {
+        self.only_head
     }
 
     /// The path in canonical form (see [`canonical_path`](super::canonical_path)), without an
