@@ -5,12 +5,7 @@ use super::words;
 use crate::machine::{Level, Purpose, Status, Waiting, normal_mac};
 
 /// The boot loader asked for its configuration.
-pub(super) fn requested(
-    change: &mut Change<'_>,
-    boot_method: &str,
-    mac: Option<&str>,
-    rack: &str,
-) {
+pub(super) fn requested(change: &mut Change<'_>, boot_method: &str, mac: Option<&str>, rack: &str) {
     let purpose = change.machine.purpose();
     let boot = &mut change.machine.boot;
     boot.rack = Some(words::clip(rack, words::NAME).to_owned());

@@ -118,8 +118,8 @@ impl<'a> Change<'a> {
             self.machine.previous_status = from;
         }
         // A rescue leads back to the same trouble, so the reason is kept.
-        let keeps_reason = to.is_rescue()
-            || (from.is_rescue() && (to.is_failed() || to == Status::Broken));
+        let keeps_reason =
+            to.is_rescue() || (from.is_rescue() && (to.is_failed() || to == Status::Broken));
         if !keeps_reason {
             self.machine.error_description.clear();
         }
@@ -188,8 +188,7 @@ impl<'a> Change<'a> {
             Status::ExitingRescueMode => Waiting::PowerOff,
             _ => Waiting::NetworkBoot,
         };
-        self.machine.deadline =
-            Some(Deadline { at: self.now(), waiting_for, since: self.now() });
+        self.machine.deadline = Some(Deadline { at: self.now(), waiting_for, since: self.now() });
         self.wait_for(waiting_for);
     }
 

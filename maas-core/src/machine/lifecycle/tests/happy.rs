@@ -21,10 +21,8 @@ fn a_machine_goes_from_enlistment_to_deployed_and_back() {
     assert_eq!(life.machine.status, Status::Commissioning);
     assert!(life.effects.is_empty(), "it is running: nothing must switch it");
     assert_eq!(life.machine.credentials, credentials("first"), "it is using them");
-    let by_name = ScriptReport {
-        name: Some("50-maas-01-commissioning".into()),
-        ..of_script(0, Some(0))
-    };
+    let by_name =
+        ScriptReport { name: Some("50-maas-01-commissioning".into()), ..of_script(0, Some(0)) };
     life.does(&script_signal(SignalStatus::Working, ScriptReport { id: None, ..by_name }));
     assert_eq!(life.machine.scripts[0].status, ScriptStatus::Passed);
     life.does(&signal(SignalStatus::Ok));
@@ -68,8 +66,10 @@ fn a_machine_goes_from_enlistment_to_deployed_and_back() {
     assert_eq!(life.machine.status, Status::Deploying);
     life.does(&Event::UserDataFetched);
     assert_eq!(life.machine.status, Status::Deployed);
-    assert!(life.records.iter().any(|record| record.kind == "Image Deployed"
-        && record.description == "deployed ubuntu/noble"));
+    assert!(
+        life.records.iter().any(|record| record.kind == "Image Deployed"
+            && record.description == "deployed ubuntu/noble")
+    );
     assert_eq!(life.machine.credentials, anns, "the deployed system goes on using them");
 
     life.machine.owner_data.insert("purpose".into(), "ci".into());
@@ -79,7 +79,10 @@ fn a_machine_goes_from_enlistment_to_deployed_and_back() {
     assert_eq!(life.effects[0], Effect::PowerOff);
     life.does(&power(PowerState::Off));
     let machine = &life.machine;
-    assert_eq!((machine.status, &machine.owner, &machine.deployment), (Status::Ready, &None, &None));
+    assert_eq!(
+        (machine.status, &machine.owner, &machine.deployment),
+        (Status::Ready, &None, &None)
+    );
     assert!(machine.owner_data.is_empty() && machine.agent_name.is_empty() && machine.netboot);
     assert_ne!(machine.credentials, anns, "the user before must not reach it any more");
 }
@@ -108,7 +111,12 @@ fn deploying_a_ready_machine_takes_it_first() {
     let kinds: Vec<&str> = life.records.iter().map(|record| record.kind.as_str()).collect();
     assert_eq!(
         kinds,
-        ["User acquiring node", "Node changed status", "User starting deployment", "Node changed status"]
+        [
+            "User acquiring node",
+            "Node changed status",
+            "User starting deployment",
+            "Node changed status"
+        ]
     );
 }
 
