@@ -103,7 +103,8 @@ pub struct Machine {
     pub power: Power,
     /// What its last netboot told.
     pub boot: BootFacts,
-    /// Its own OAuth credentials for the metadata service; replaced when the owner changes.
+    /// Its own OAuth credentials for the metadata service; replaced when the owner changes and when
+    /// an administrator starts commissioning.
     pub credentials: NodeCredentials,
 }
 

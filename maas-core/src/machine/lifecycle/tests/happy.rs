@@ -209,3 +209,18 @@ fn a_machine_that_was_last_seen_off_and_then_switched_on_is_switched_off_at_rele
     assert_eq!(life.machine.status, Status::Releasing);
     assert!(life.effects.contains(&Effect::PowerOff));
 }
+
+#[test]
+fn a_repeated_test_leads_to_where_the_first_one_would_have_led() {
+    let test = || Event::Test {
+        actor: admin(),
+        enable_ssh: false,
+        scripts: vec![run(5, "memtester", ScriptType::Testing)],
+    };
+    let mut life = Life::ready();
+    life.does(&allocate("ann"));
+    life.does(&test()).does(&boot()).does(&result(5, 1)).does(&signal(SignalStatus::Ok));
+    life.does(&test()).does(&boot()).does(&result(5, 0)).does(&signal(SignalStatus::Ok));
+    assert_eq!(life.machine.status, Status::Allocated);
+    assert_eq!(life.machine.owner.as_deref(), Some("ann"));
+}
