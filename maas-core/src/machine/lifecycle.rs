@@ -37,7 +37,8 @@ use change::Change;
 pub struct Context {
     /// Now.
     pub now: Timestamp,
-    /// Credentials drawn for this decision; used when the owner changes, dropped otherwise.
+    /// Credentials drawn for this decision; used when the owner changes and when an administrator
+    /// starts commissioning, dropped otherwise.
     pub fresh_credentials: NodeCredentials,
     /// The longest silence in a transient status (MAAS `node_timeout`, 30 minutes by default).
     pub node_timeout: Duration,
@@ -94,7 +95,9 @@ pub fn apply(machine: &Machine, event: &Event, context: &Context) -> Result<Outc
         Event::Abort { actor, comment } => abort::abort(it, actor, comment),
         Event::MarkBroken { actor, comment } => broken::mark(it, actor, comment),
         Event::MarkFixed { actor, comment } => broken::fix(it, actor, comment),
-        Event::OverrideFailedTesting { actor, comment } => test::override_failed(it, actor, comment),
+        Event::OverrideFailedTesting { actor, comment } => {
+            test::override_failed(it, actor, comment)
+        }
         Event::EnterRescueMode { actor } => rescue::enter(it, actor),
         Event::ExitRescueMode { actor } => rescue::exit(it, actor),
         Event::Lock { actor, comment } => lock::lock(it, actor, comment),

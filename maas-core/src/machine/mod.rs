@@ -17,9 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 pub use effect::Effect;
-pub use event::{
-    Actor, DeploymentSummary, Erase, Event, Report, ReportPhase, Role, SignalStatus,
-};
+pub use event::{Actor, DeploymentSummary, Erase, Event, Report, ReportPhase, Role, SignalStatus};
 pub use lifecycle::{Context, Outcome};
 pub use new::{Enlistment, InvalidNewMachine, NewMachine, normal_mac};
 pub use permission::Permission;
@@ -114,7 +112,8 @@ pub struct Machine {
     pub power: Power,
     /// What its last netboot told.
     pub boot: BootFacts,
-    /// Its own OAuth credentials for the metadata service; replaced when the owner changes.
+    /// Its own OAuth credentials for the metadata service; replaced when the owner changes and when
+    /// an administrator starts commissioning.
     pub credentials: NodeCredentials,
 }
 

@@ -135,9 +135,8 @@ impl Machine {
             .mac_addresses
             .iter()
             .map(|mac| {
-                normal_mac(mac).ok_or_else(|| InvalidNewMachine::Mac {
-                    found: mac.chars().take(64).collect(),
-                })
+                normal_mac(mac)
+                    .ok_or_else(|| InvalidNewMachine::Mac { found: mac.chars().take(64).collect() })
             })
             .collect::<Result<BTreeSet<String>, _>>()?;
         Ok(Self {

@@ -49,7 +49,11 @@ impl Machine {
             Status::Deploying | Status::Deployed => Purpose::Local,
             // It must come up as it was before the rescue.
             Status::ExitingRescueMode if self.previous_status == Status::Deployed => {
-                if ephemeral { Purpose::Ephemeral } else { Purpose::Local }
+                if ephemeral {
+                    Purpose::Ephemeral
+                } else {
+                    Purpose::Local
+                }
             }
             // Nothing is left to run: all that is waited for is that it is off.
             Status::Releasing if self.waits_for(Waiting::PowerOff) => Purpose::Poweroff,

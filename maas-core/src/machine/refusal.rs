@@ -144,7 +144,8 @@ impl Precondition {
             }
             Self::Allocated { owner: None } => "Allocate the machine first.".to_owned(),
             Self::Allocated { owner: Some(_) } => {
-                "Allocate another machine, or wait until its owner has released this one.".to_owned()
+                "Allocate another machine, or wait until its owner has released this one."
+                    .to_owned()
             }
             Self::EphemeralImage { architecture, wanted } => format!(
                 "Select {wanted} for {architecture} in the boot source, synchronise, and deploy \
@@ -156,9 +157,9 @@ impl Precondition {
             Self::CloudInit { .. } => "Correct the user data or vendor data before the deployment \
                  starts; release the machine first when it has started."
                 .to_owned(),
-            Self::TargetImage { image, architecture } if image.starts_with("custom/") => format!(
-                "Pack the image and upload it as {image} for {architecture}, then deploy."
-            ),
+            Self::TargetImage { image, architecture } if image.starts_with("custom/") => {
+                format!("Pack the image and upload it as {image} for {architecture}, then deploy.")
+            }
             Self::TargetImage { image, architecture } => format!(
                 "Select {image} for {architecture} in the boot source and synchronise, or upload \
                  it as a custom image, then deploy."
@@ -229,9 +230,9 @@ impl Refusal {
 
 fn capitalised(text: &str) -> String {
     let mut letters = text.chars();
-    letters
-        .next()
-        .map_or_else(String::new, |first| first.to_uppercase().collect::<String>() + letters.as_str())
+    letters.next().map_or_else(String::new, |first| {
+        first.to_uppercase().collect::<String>() + letters.as_str()
+    })
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{Context, Outcome, words};
 use crate::commission::result::{ScriptRun, ScriptType};
 use crate::machine::{
-    Actor, Deadline, Effect, Level, Machine, Record, Refusal, Status, Step, Waiting,
+    Actor, Deadline, Effect, Level, Machine, PowerState, Record, Refusal, Status, Step, Waiting,
 };
 use crate::time::Timestamp;
 
@@ -122,8 +122,8 @@ impl<'a> Change<'a> {
             self.machine.previous_status = from;
         }
         // A rescue leads back to the same trouble, so the reason is kept.
-        let keeps_reason = to.is_rescue()
-            || (from.is_rescue() && (to.is_failed() || to == Status::Broken));
+        let keeps_reason =
+            to.is_rescue() || (from.is_rescue() && (to.is_failed() || to == Status::Broken));
         if !keeps_reason {
             self.machine.error_description.clear();
         }
@@ -192,8 +192,7 @@ impl<'a> Change<'a> {
             Status::ExitingRescueMode => Waiting::PowerOff,
             _ => Waiting::NetworkBoot,
         };
-        self.machine.deadline =
-            Some(Deadline { at: self.now(), waiting_for, since: self.now() });
+        self.machine.deadline = Some(Deadline { at: self.now(), waiting_for, since: self.now() });
         self.wait_for(waiting_for);
     }
 
@@ -223,9 +222,15 @@ impl<'a> Change<'a> {
     }
 
     pub(super) fn power(&mut self, effect: Effect) {
-        if self.machine.power.is_queryable() && !self.effects.contains(&effect) {
-            self.effects.push(effect);
+        if !self.machine.power.is_queryable() || self.effects.contains(&effect) {
+            return;
         }
+        let switches_on = matches!(effect, Effect::PowerCycle | Effect::PowerOn);
+        if switches_on && self.machine.power.state == PowerState::Off {
+            // A release must not take it for switched off until the driver says so again.
+            self.machine.power.state = PowerState::Unknown;
+        }
+        self.effects.push(effect);
     }
 
     pub(super) fn query_power_soon(&mut self) {

@@ -65,10 +65,14 @@ pub(super) fn reached(change: &mut Change<'_>) -> Result<(), Refusal> {
         .machine
         .scripts
         .iter()
-        .find(|run| deadline.waiting_for == Waiting::Scripts
-            && overdue_from(run).is_some_and(|limit| limit <= now))
+        .find(|run| {
+            deadline.waiting_for == Waiting::Scripts
+                && overdue_from(run).is_some_and(|limit| limit <= now)
+        })
         .map(|run| (run.name.clone(), run.timeout_seconds));
-    if overdue.is_none() && deadline.waiting_for == Waiting::Scripts && may_be_rebooting(&change.machine)
+    if overdue.is_none()
+        && deadline.waiting_for == Waiting::Scripts
+        && may_be_rebooting(&change.machine)
     {
         // The script was allowed to: the machine gets one more wait, for its firmware.
         change.wait_for(Waiting::NetworkBoot);

@@ -10,8 +10,7 @@ use crate::machine::{
 pub(super) fn on(change: &mut Change<'_>, actor: &Actor) -> Result<(), Refusal> {
     permission::require(actor, &change.machine, Permission::Edit, "power on")?;
     // An administrator may start what commissioning is about to look at.
-    let commissioning =
-        actor.role == Role::Admin && change.machine.status.is_commissioning_like();
+    let commissioning = actor.role == Role::Admin && change.machine.status.is_commissioning_like();
     if change.machine.owner.is_none() && !commissioning {
         return Err(Refusal::NotAllocated);
     }
@@ -49,11 +48,7 @@ pub(super) fn reported(change: &mut Change<'_>, state: PowerState) -> Result<(),
 }
 
 /// The driver gave up: that ends a wait which needs the switch, and no other.
-pub(super) fn failed(
-    change: &mut Change<'_>,
-    action: &str,
-    message: &str,
-) -> Result<(), Refusal> {
+pub(super) fn failed(change: &mut Change<'_>, action: &str, message: &str) -> Result<(), Refusal> {
     let action = words::clip(action, words::NAME);
     let message = words::clip(message, words::SENTENCE);
     let kind = match action {

@@ -73,7 +73,8 @@ fn witness(change: &mut Change<'_>, report: &Report) {
         _ if is_top_level(report) => Level::Info,
         _ => Level::Debug,
     };
-    let description = format!("{}: {}", step(report), words::clip(&report.description, words::SENTENCE));
+    let description =
+        format!("{}: {}", step(report), words::clip(&report.description, words::SENTENCE));
     change.note(level, milestone(report).unwrap_or("Node status event"), description);
     if change.machine.status == Status::Deploying {
         let ephemeral =
@@ -90,7 +91,8 @@ fn after_the_end(change: &mut Change<'_>, report: &Report) {
     if !is_top_level(report) || report.phase != ReportPhase::Fail {
         return;
     }
-    let description = format!("{}: {}", step(report), words::clip(&report.description, words::SENTENCE));
+    let description =
+        format!("{}: {}", step(report), words::clip(&report.description, words::SENTENCE));
     if change.machine.status == Status::Deployed {
         change.note(Level::Error, "Node post-installation failure", description);
     } else {

@@ -1,9 +1,7 @@
 //! Rescue mode: in, and back to where the machine was.
 
 use super::change::Change;
-use crate::machine::{
-    Actor, Effect, Machine, Permission, PowerState, Refusal, Status, permission,
-};
+use crate::machine::{Actor, Effect, Machine, Permission, PowerState, Refusal, Status, permission};
 
 /// The statuses that rescue mode may be entered from (`api.md` §1.3).
 const FROM: [Status; 14] = [

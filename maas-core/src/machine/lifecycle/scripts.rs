@@ -105,9 +105,9 @@ pub(super) fn record(
     let runs = &mut change.machine.scripts;
     let found = match (report.id, &report.name) {
         (Some(id), _) => runs.iter_mut().find(|run| run.id == id),
-        (None, Some(name)) => runs
-            .iter_mut()
-            .find(|run| Some(run.script_type) == current && run.name == *name),
+        (None, Some(name)) => {
+            runs.iter_mut().find(|run| Some(run.script_type) == current && run.name == *name)
+        }
         (None, None) => None,
     };
     let Some(run) = found else {

@@ -87,7 +87,11 @@ fn conclude(change: &mut Change<'_>, word: SignalStatus, error: &str) -> Result<
             change.move_to(Status::RescueMode)
         }
         (Status::DiskErasing | Status::Releasing, SignalStatus::Ok) => {
-            change.note(Level::Info, "Release scripts finished", words::clip(error, words::SENTENCE));
+            change.note(
+                Level::Info,
+                "Release scripts finished",
+                words::clip(error, words::SENTENCE),
+            );
             Ok(())
         }
         (_, SignalStatus::Failed) => {

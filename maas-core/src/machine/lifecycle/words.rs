@@ -61,7 +61,11 @@ pub(super) fn timed_out(machine: &Machine, deadline: &Deadline, now: Timestamp) 
     }
     match &machine.last_step {
         Some(step) => {
-            sentence.push_str(&format!("the last thing seen was '{}' at {}", step.what, utc(step.at)));
+            sentence.push_str(&format!(
+                "the last thing seen was '{}' at {}",
+                step.what,
+                utc(step.at)
+            ));
             if let Some(ping) = machine.last_ping.filter(|&ping| ping > step.at) {
                 sentence.push_str(&format!(", the last heartbeat came at {}", utc(ping)));
             }
@@ -75,9 +79,8 @@ pub(super) fn timed_out(machine: &Machine, deadline: &Deadline, now: Timestamp) 
 
 /// A duration in words: whole minutes, or seconds below one minute.
 pub(super) fn span(duration: Duration) -> String {
-    let count = |number: u64, unit: &str| {
-        format!("{number} {unit}{}", if number == 1 { "" } else { "s" })
-    };
+    let count =
+        |number: u64, unit: &str| format!("{number} {unit}{}", if number == 1 { "" } else { "s" });
     match duration.as_secs() {
         seconds @ 0..=59 => count(seconds, "second"),
         seconds => count(seconds / 60, "minute"),

@@ -92,7 +92,10 @@ fn groups_are_the_references() {
     assert_eq!(numbers(|status| status.simple() == "Other"), [3, 5, 7]);
     assert_eq!(numbers(|status| status.simple() == "Releasing"), [12, 14]);
     assert_eq!(numbers(|status| status.simple() == "Rescue Mode"), [16, 17, 19]);
-    assert_eq!(numbers(Status::is_in_use), [6, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22]);
+    assert_eq!(
+        numbers(Status::is_in_use),
+        [6, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22]
+    );
     assert_eq!(numbers(Status::is_releasable), [5, 6, 8, 9, 10, 11, 13, 15]);
     assert_eq!(numbers(Status::is_commissioning_like), [0, 1, 12, 14, 16, 17, 21]);
 }

@@ -139,7 +139,9 @@ fn a_power_driver_that_gives_up_ends_the_wait_that_needs_it() {
 #[test]
 fn failing_scripts_fail_commissioning_by_name() {
     let mut life = commissioning();
-    life.does(&boot()).does(&result(1, 2)).does(&failing_signal("1 commissioning scripts failed to run"));
+    life.does(&boot())
+        .does(&result(1, 2))
+        .does(&failing_signal("1 commissioning scripts failed to run"));
     assert_eq!(life.machine.status, Status::FailedCommissioning);
     assert!(life.machine.error_description.contains("50-maas-01-commissioning"));
 
@@ -207,7 +209,8 @@ fn an_ephemeral_os_that_ends_without_an_installer_fails_the_deployment() {
 
 #[test]
 fn a_missing_boot_image_fails_what_is_under_way_and_nothing_else() {
-    let missing = Event::Failed { message: "Missing boot image ubuntu/amd64/ga-24.04/noble".into() };
+    let missing =
+        Event::Failed { message: "Missing boot image ubuntu/amd64/ga-24.04/noble".into() };
     let mut life = commissioning();
     life.does(&missing);
     assert_eq!(life.machine.status, Status::FailedCommissioning);

@@ -21,10 +21,8 @@ fn a_machine_goes_from_enlistment_to_deployed_and_back() {
     assert_eq!(life.machine.status, Status::Commissioning);
     assert!(life.effects.is_empty(), "it is running: nothing must switch it");
     assert_eq!(life.machine.credentials, credentials("first"), "it is using them");
-    let by_name = ScriptReport {
-        name: Some("50-maas-01-commissioning".into()),
-        ..of_script(0, Some(0))
-    };
+    let by_name =
+        ScriptReport { name: Some("50-maas-01-commissioning".into()), ..of_script(0, Some(0)) };
     life.does(&script_signal(SignalStatus::Working, ScriptReport { id: None, ..by_name }));
     assert_eq!(life.machine.scripts[0].status, ScriptStatus::Passed);
     life.does(&signal(SignalStatus::Ok));
@@ -68,18 +66,22 @@ fn a_machine_goes_from_enlistment_to_deployed_and_back() {
     assert_eq!(life.machine.status, Status::Deploying);
     life.does(&Event::UserDataFetched);
     assert_eq!(life.machine.status, Status::Deployed);
-    assert!(life.records.iter().any(|record| record.kind == "Image Deployed"
-        && record.description == "deployed ubuntu/noble"));
+    assert!(
+        life.records.iter().any(|record| record.kind == "Image Deployed"
+            && record.description == "deployed ubuntu/noble")
+    );
     assert_eq!(life.machine.credentials, anns, "the deployed system goes on using them");
 
     life.machine.owner_data.insert("purpose".into(), "ci".into());
-    life.does(&power(PowerState::On));
     life.does(&release("ann", Erase::Keep, Vec::new()));
     assert_eq!(life.machine.status, Status::Releasing);
     assert_eq!(life.effects[0], Effect::PowerOff);
     life.does(&power(PowerState::Off));
     let machine = &life.machine;
-    assert_eq!((machine.status, &machine.owner, &machine.deployment), (Status::Ready, &None, &None));
+    assert_eq!(
+        (machine.status, &machine.owner, &machine.deployment),
+        (Status::Ready, &None, &None)
+    );
     assert!(machine.owner_data.is_empty() && machine.agent_name.is_empty() && machine.netboot);
     assert_ne!(machine.credentials, anns, "the user before must not reach it any more");
 }
@@ -108,7 +110,12 @@ fn deploying_a_ready_machine_takes_it_first() {
     let kinds: Vec<&str> = life.records.iter().map(|record| record.kind.as_str()).collect();
     assert_eq!(
         kinds,
-        ["User acquiring node", "Node changed status", "User starting deployment", "Node changed status"]
+        [
+            "User acquiring node",
+            "Node changed status",
+            "User starting deployment",
+            "Node changed status"
+        ]
     );
 }
 
@@ -191,4 +198,29 @@ fn broken_machines_come_back_ready_and_free() {
     life.does(&Event::MarkFixed { actor: admin(), comment: String::new() });
     assert_eq!(life.machine.status, Status::Ready);
     assert_eq!(life.machine.error_description, "");
+}
+
+#[test]
+fn a_machine_that_was_last_seen_off_and_then_switched_on_is_switched_off_at_release() {
+    let mut life = Life::ready();
+    life.does(&power(PowerState::Off)).does(&allocate("ann")).does(&deploy("ann"));
+    life.time_passes_until_it_fails();
+    life.does(&release("ann", Erase::Keep, Vec::new()));
+    assert_eq!(life.machine.status, Status::Releasing);
+    assert!(life.effects.contains(&Effect::PowerOff));
+}
+
+#[test]
+fn a_repeated_test_leads_to_where_the_first_one_would_have_led() {
+    let test = || Event::Test {
+        actor: admin(),
+        enable_ssh: false,
+        scripts: vec![run(5, "memtester", ScriptType::Testing)],
+    };
+    let mut life = Life::ready();
+    life.does(&allocate("ann"));
+    life.does(&test()).does(&boot()).does(&result(5, 1)).does(&signal(SignalStatus::Ok));
+    life.does(&test()).does(&boot()).does(&result(5, 0)).does(&signal(SignalStatus::Ok));
+    assert_eq!(life.machine.status, Status::Allocated);
+    assert_eq!(life.machine.owner.as_deref(), Some("ann"));
 }

@@ -149,7 +149,9 @@ fn may_take_two_steps(event: &Event) -> bool {
 /// Everything that must hold after an event.
 fn check(before: &Machine, event: &Event, now: Timestamp, outcome: &Outcome) {
     let after = &outcome.machine;
-    let told = || format!("{} ({}) + {event:?} -> {}", before.status, before.previous_status, after.status);
+    let told = || {
+        format!("{} ({}) + {event:?} -> {}", before.status, before.previous_status, after.status)
+    };
     let reachable = before.status.can_become(after.status)
         || may_take_two_steps(event)
             && before.status.next().iter().any(|middle| middle.can_become(after.status));
@@ -174,7 +176,7 @@ fn check(before: &Machine, event: &Event, now: Timestamp, outcome: &Outcome) {
     if after.status == Status::Deployed {
         assert!(after.deployment.is_some(), "{}", told());
     }
-    let rotated = if before.owner == after.owner {
+    let rotated = if before.owner == after.owner && !matches!(event, Event::Commission { .. }) {
         before.credentials.clone()
     } else {
         context(now, "fresh").fresh_credentials
@@ -222,8 +224,7 @@ fn check_comes_to_rest(mut machine: Machine) {
     let mut steps = 0;
     while machine.status.is_transient() {
         let now = machine.deadline.as_ref().unwrap().at;
-        machine =
-            apply(&machine, &Event::DeadlineReached, &context(now, "fresh")).unwrap().machine;
+        machine = apply(&machine, &Event::DeadlineReached, &context(now, "fresh")).unwrap().machine;
         steps += 1;
         assert!(steps <= 3, "stuck in {}", machine.status);
     }
@@ -254,13 +255,10 @@ fn standing(status: Status, previous: Status, flags: u32) -> Machine {
     if flag(1) {
         machine.power.state = PowerState::Off;
     }
-    for (id, script_type) in [
-        (20, ScriptType::Release),
-        (20, ScriptType::Commissioning),
-        (20, ScriptType::Testing),
-    ]
-    .into_iter()
-    .skip(usize::from(flag(4)))
+    for (id, script_type) in
+        [(20, ScriptType::Release), (20, ScriptType::Commissioning), (20, ScriptType::Testing)]
+            .into_iter()
+            .skip(usize::from(flag(4)))
     {
         let mut run = run(id, "wipe-disks", script_type);
         run.may_reboot = flag(0);
@@ -302,7 +300,8 @@ fn every_event_in_every_status_keeps_every_promise() {
                 for event in &events {
                     // Before and after the deadline.
                     for now in [START.plus(MINUTE), START.plus(6 * MINUTE)] {
-                        if now > START.plus(5 * MINUTE) && !matches!(event, Event::DeadlineReached) {
+                        if now > START.plus(5 * MINUTE) && !matches!(event, Event::DeadlineReached)
+                        {
                             continue;
                         }
                         let result = apply(&machine, event, &context(now, "fresh"));
