@@ -306,23 +306,39 @@ async fn addresses(
             .await?;
     }
     for mac in macs.difference(&old_macs) {
-        let inserted = sqlx::query(
-            "INSERT INTO machine_mac (mac, system_id) VALUES ($1, $2) ON CONFLICT DO NOTHING",
-        )
-        .bind(mac.as_str())
-        .bind(id)
-        .execute(&mut *connection)
-        .await?;
-        if inserted.rows_affected() == 0 {
-            let row = sqlx::query("SELECT system_id FROM machine_mac WHERE mac = $1")
-                .bind(mac.as_str())
-                .fetch_one(&mut *connection)
-                .await?;
-            let machine = row.try_get::<&str, _>(0)?.parse()?;
+        if let Some(machine) = claim_mac(connection, mac, id).await? {
             return Ok(Err(Duplicate::Mac { mac: mac.clone(), machine }));
         }
     }
     Ok(Ok(()))
+}
+
+/// Gives a MAC address to a machine, unless another has it.
+async fn claim_mac(
+    connection: &mut AnyConnection,
+    mac: &str,
+    id: &str,
+) -> Result<Option<SystemId>, Fault> {
+    loop {
+        let inserted = sqlx::query(
+            "INSERT INTO machine_mac (mac, system_id) VALUES ($1, $2) ON CONFLICT DO NOTHING",
+        )
+        .bind(mac)
+        .bind(id)
+        .execute(&mut *connection)
+        .await?;
+        if inserted.rows_affected() > 0 {
+            return Ok(None);
+        }
+        let row = sqlx::query("SELECT system_id FROM machine_mac WHERE mac = $1")
+            .bind(mac)
+            .fetch_optional(&mut *connection)
+            .await?;
+        // On PostgreSQL its owner may have given it up between the two statements.
+        if let Some(row) = row {
+            return Ok(Some(row.try_get::<&str, _>(0)?.parse()?));
+        }
+    }
 }
 
 /// Adds history and outputs.
