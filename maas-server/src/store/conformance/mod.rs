@@ -5,6 +5,8 @@
 mod accounts;
 mod history;
 mod machines;
+#[cfg(feature = "sqlite")]
+mod model;
 mod outbox;
 mod races;
 
