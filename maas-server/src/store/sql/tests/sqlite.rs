@@ -85,7 +85,7 @@ async fn a_file_that_is_no_database_is_refused_by_name() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn several_stores_on_one_new_file_open_together_and_never_lose_a_change() {
-    const STORES: usize = 4;
+    const STORES: usize = 6;
     const CHANGES: u64 = 20;
     let (_directory, file) = file();
     let mut opening = JoinSet::new();
