@@ -177,6 +177,7 @@ impl Machine {
                 state: PowerState::Unknown,
             },
             boot: BootFacts::default(),
+            configuration: crate::deploy::Configuration::default(),
             credentials: new.credentials,
         })
     }

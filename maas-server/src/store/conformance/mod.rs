@@ -100,6 +100,7 @@ pub(super) fn sample(number: u64) -> Machine {
         enable_ssh: false,
         last_ping: None,
         scripts: Vec::new(),
+        configuration: maas_core::deploy::Configuration::default(),
         deployment: None,
         power: Power {
             driver: "manual".to_owned(),
