@@ -37,7 +37,8 @@ use change::Change;
 pub struct Context {
     /// Now.
     pub now: Timestamp,
-    /// Credentials drawn for this decision; used when the owner changes, dropped otherwise.
+    /// Credentials drawn for this decision; used when the owner changes and when an administrator
+    /// starts commissioning, dropped otherwise.
     pub fresh_credentials: NodeCredentials,
     /// The longest silence in a transient status (MAAS `node_timeout`, 30 minutes by default).
     pub node_timeout: Duration,

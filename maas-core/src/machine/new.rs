@@ -5,6 +5,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::{Architecture, BootFacts, Machine, NodeCredentials, Power, PowerState, Status};
+use super::hardware::Hardware;
 use crate::id::SystemId;
 use crate::secret::Secret;
 use crate::time::Timestamp;
@@ -167,6 +168,8 @@ impl Machine {
             enable_ssh: false,
             last_ping: None,
             scripts: Vec::new(),
+            status_message: String::new(),
+            hardware: Hardware::default(),
             deployment: None,
             power: Power {
                 driver: new.power_driver,

@@ -14,6 +14,8 @@ mod users;
 mod version;
 pub(crate) mod view;
 
+pub(crate) use version::MAAS_VERSION;
+
 use std::collections::BTreeMap;
 
 use maas_core::machine::{Actor, Role as CoreRole};

@@ -11,6 +11,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use crate::cli::{Cli, Command};
+use crate::with_causes;
 
 /// Why a command ended; printed with all its causes.
 type Failure = Box<dyn Error + Send + Sync>;
@@ -45,21 +46,6 @@ fn report(error: &dyn Error) -> ExitCode {
     // With standard error closed nobody is left to be told; the exit code still says it.
     writeln!(std::io::stderr().lock(), "maas-server: {}", with_causes(error)).ok();
     ExitCode::FAILURE
-}
-
-/// An error's sentence and those of its causes, joined by `: `.
-fn with_causes(error: &dyn Error) -> String {
-    let mut sentence = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        let words = cause.to_string();
-        if !sentence.contains(&words) {
-            sentence.push_str(": ");
-            sentence.push_str(&words);
-        }
-        next = cause.source();
-    }
-    sentence
 }
 
 /// One line on standard output.

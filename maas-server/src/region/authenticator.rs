@@ -1,5 +1,7 @@
 //! Who calls: machines by their own token, users by an API key.
 
+use std::sync::Arc;
+
 use maas_core::machine::Role as CoreRole;
 use maas_core::secret::Secret;
 
@@ -12,9 +14,9 @@ use crate::http::{
 };
 
 /// Checks OAuth 1.0 PLAINTEXT against the store; remembers nonces in memory.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct OauthAuthenticator {
-    nonces: NonceWindow,
+    nonces: Arc<NonceWindow>,
 }
 
 impl Authenticator<Region> for OauthAuthenticator {

@@ -2,11 +2,15 @@
 
 use super::change::Change;
 use super::words;
-use crate::machine::{Level, Purpose, Status, Waiting, normal_mac};
+use crate::machine::{Level, PowerState, Purpose, Status, Waiting, normal_mac};
 
 /// The boot loader asked for its configuration.
 pub(super) fn requested(change: &mut Change<'_>, boot_method: &str, mac: Option<&str>, rack: &str) {
     let purpose = change.machine.purpose();
+    if change.machine.power.is_queryable() {
+        // Nothing that is off asks.
+        change.machine.power.state = PowerState::On;
+    }
     let boot = &mut change.machine.boot;
     boot.rack = Some(words::clip(rack, words::NAME).to_owned());
     words::clip(boot_method, words::NAME).clone_into(&mut boot.bios_boot_method);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{Context, Outcome, words};
 use crate::commission::result::{ScriptRun, ScriptType};
 use crate::machine::{
-    Actor, Deadline, Effect, Level, Machine, Record, Refusal, Status, Step, Waiting,
+    Actor, Deadline, Effect, Level, Machine, PowerState, Record, Refusal, Status, Step, Waiting,
 };
 use crate::time::Timestamp;
 
@@ -78,11 +78,15 @@ impl<'a> Change<'a> {
     }
 
     pub(super) fn note(&mut self, level: Level, kind: &str, description: impl Into<String>) {
+        let description = description.into();
+        if level >= Level::Info {
+            self.machine.status_message.clone_from(&description);
+        }
         self.records.push(Record {
             at: self.context.now,
             level,
             kind: kind.to_owned(),
-            description: description.into(),
+            description,
             username: self.username.clone(),
         });
     }
@@ -218,9 +222,15 @@ impl<'a> Change<'a> {
     }
 
     pub(super) fn power(&mut self, effect: Effect) {
-        if self.machine.power.is_queryable() && !self.effects.contains(&effect) {
-            self.effects.push(effect);
+        if !self.machine.power.is_queryable() || self.effects.contains(&effect) {
+            return;
         }
+        let switches_on = matches!(effect, Effect::PowerCycle | Effect::PowerOn);
+        if switches_on && self.machine.power.state == PowerState::Off {
+            // A release must not take it for switched off until the driver says so again.
+            self.machine.power.state = PowerState::Unknown;
+        }
+        self.effects.push(effect);
     }
 
     pub(super) fn query_power_soon(&mut self) {

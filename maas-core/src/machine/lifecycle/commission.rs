@@ -19,8 +19,11 @@ pub(super) fn start(
     )?;
     change.require_power_driver()?;
     change.command("User starting node commissioning", actor, "");
+    // Also for the same administrator the credentials are new ones, so that a runner of an earlier
+    // run, which may still be up, cannot speak for this one.
     change.clear_use();
     change.set_owner(Some(&actor.username));
+    change.machine.credentials = change.context.fresh_credentials.clone();
     change.machine.enable_ssh = enable_ssh;
     change.replace_scripts(&[ScriptType::Commissioning, ScriptType::Testing], runs);
     change.move_to(Status::Commissioning)?;

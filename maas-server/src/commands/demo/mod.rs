@@ -64,7 +64,7 @@ pub(super) async fn run(args: DemoArgs) -> Result<ExitCode, Failure> {
 async fn play(timeline: &Arc<Timeline>, dir: PathBuf, keep: bool) -> Result<ExitCode, Failure> {
     let ended = stage(timeline, dir, keep).await;
     if let Err(error) = &ended {
-        let reason = super::with_causes(error.as_ref());
+        let reason = crate::with_causes(error.as_ref());
         let facts = Map::from_iter([("reason".to_owned(), json!(reason))]);
         timeline.result("failed", "The demo failed.", facts);
         return Ok(ExitCode::FAILURE);
@@ -127,7 +127,7 @@ fn config(dir: &std::path::Path, state: &State) -> Config {
         rack_listen: SocketAddr::from(([127, 0, 0, 1], state.rack_port)),
         // The demo synchronises when it comes to that; the default source is out of reach here.
         sync_interval: None,
-        default_boot_source: crate::config::DefaultBootSource::None,
+        boot_source_url: None,
         ..Config::default()
     }
 }

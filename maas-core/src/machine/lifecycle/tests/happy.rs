@@ -73,7 +73,6 @@ fn a_machine_goes_from_enlistment_to_deployed_and_back() {
     assert_eq!(life.machine.credentials, anns, "the deployed system goes on using them");
 
     life.machine.owner_data.insert("purpose".into(), "ci".into());
-    life.does(&power(PowerState::On));
     life.does(&release("ann", Erase::Keep, Vec::new()));
     assert_eq!(life.machine.status, Status::Releasing);
     assert_eq!(life.effects[0], Effect::PowerOff);
@@ -199,4 +198,29 @@ fn broken_machines_come_back_ready_and_free() {
     life.does(&Event::MarkFixed { actor: admin(), comment: String::new() });
     assert_eq!(life.machine.status, Status::Ready);
     assert_eq!(life.machine.error_description, "");
+}
+
+#[test]
+fn a_machine_that_was_last_seen_off_and_then_switched_on_is_switched_off_at_release() {
+    let mut life = Life::ready();
+    life.does(&power(PowerState::Off)).does(&allocate("ann")).does(&deploy("ann"));
+    life.time_passes_until_it_fails();
+    life.does(&release("ann", Erase::Keep, Vec::new()));
+    assert_eq!(life.machine.status, Status::Releasing);
+    assert!(life.effects.contains(&Effect::PowerOff));
+}
+
+#[test]
+fn a_repeated_test_leads_to_where_the_first_one_would_have_led() {
+    let test = || Event::Test {
+        actor: admin(),
+        enable_ssh: false,
+        scripts: vec![run(5, "memtester", ScriptType::Testing)],
+    };
+    let mut life = Life::ready();
+    life.does(&allocate("ann"));
+    life.does(&test()).does(&boot()).does(&result(5, 1)).does(&signal(SignalStatus::Ok));
+    life.does(&test()).does(&boot()).does(&result(5, 0)).does(&signal(SignalStatus::Ok));
+    assert_eq!(life.machine.status, Status::Allocated);
+    assert_eq!(life.machine.owner.as_deref(), Some("ann"));
 }

@@ -118,3 +118,21 @@ fn the_bmc_that_was_found_never_replaces_the_operators() {
     life.does(&found("ipmi"));
     assert_eq!(life.machine.power.driver, "redfish");
 }
+
+#[test]
+fn a_stored_machine_is_the_same_when_it_is_loaded() {
+    let mut life = Life::deploying();
+    life.does(&boot()).does(&report("curtin", "cmd-install/stage-late", ReportPhase::Start));
+    let stored = serde_json::to_string(&life.machine).unwrap();
+    let loaded: Machine = serde_json::from_str(&stored).unwrap();
+    assert_eq!(loaded, life.machine);
+    let effects = serde_json::to_string(&[Effect::PowerCycle]).unwrap();
+    assert_eq!(serde_json::from_str::<Vec<Effect>>(&effects).unwrap(), [Effect::PowerCycle]);
+    for event in [boot(), deploy("ann"), result(1, 0), Event::DeadlineReached] {
+        let stored = serde_json::to_string(&event).unwrap();
+        assert_eq!(serde_json::from_str::<Event>(&stored).unwrap(), event);
+    }
+    let refusal = Life::of(machine()).refuses(&deploy("ann"));
+    let stored = serde_json::to_string(&refusal).unwrap();
+    assert_eq!(serde_json::from_str::<Refusal>(&stored).unwrap(), refusal);
+}

@@ -176,7 +176,7 @@ fn check(before: &Machine, event: &Event, now: Timestamp, outcome: &Outcome) {
     if after.status == Status::Deployed {
         assert!(after.deployment.is_some(), "{}", told());
     }
-    let rotated = if before.owner == after.owner {
+    let rotated = if before.owner == after.owner && !matches!(event, Event::Commission { .. }) {
         before.credentials.clone()
     } else {
         context(now, "fresh").fresh_credentials
