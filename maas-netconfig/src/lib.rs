@@ -35,6 +35,7 @@
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
+pub mod esxi;
 pub mod model;
 pub mod netplan;
 pub mod topology;
@@ -42,6 +43,7 @@ pub mod v1;
 pub mod yaml;
 
 mod check;
+mod diff;
 mod error;
 mod gateway;
 mod loss;
@@ -49,11 +51,13 @@ mod mac;
 mod mtu;
 mod name;
 mod params;
+mod read;
 mod resolve;
 #[cfg(test)]
 mod sample;
 mod vid;
 
+pub use diff::{Difference, diff};
 pub use error::{Code, Invalid, Position, Problem, Refused, Severity};
 pub use gateway::{Gateway, default_gateway};
 pub use loss::{Effect, Loss, Rendered};
@@ -61,6 +65,7 @@ pub use mac::Mac;
 pub use model::{Dns, Interface, Kind, Link, Network, StaticRoute, Subnet, SubnetId};
 pub use mtu::Mtu;
 pub use name::IfName;
+pub use read::Parsed;
 pub use resolve::SourceRouting;
 pub use topology::{Device, Topology};
 pub use v1::Dialect;
