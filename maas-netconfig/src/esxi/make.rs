@@ -110,6 +110,9 @@ impl<'a> Make<'a> {
                     "ESXi has no source routing; render without it",
                 );
             }
+            if device.extra.contains_key("openvswitch") || device.extra.contains_key("parameters") {
+                self.error(Code::Unsupported, path(device), "ESXi has no Open vSwitch");
+            }
             if device.is_configured() && self.bond_of(&device.name).is_some() {
                 self.error(
                     Code::MemberConfigured,
