@@ -36,6 +36,7 @@
 #![deny(missing_docs)]
 
 pub mod esxi;
+pub mod maas_exact;
 pub mod model;
 pub mod netplan;
 pub mod topology;
@@ -55,6 +56,7 @@ mod read;
 mod resolve;
 #[cfg(test)]
 mod sample;
+mod target;
 mod vid;
 
 pub use diff::{Difference, diff};
@@ -65,8 +67,9 @@ pub use mac::Mac;
 pub use model::{Dns, Interface, Kind, Link, Network, StaticRoute, Subnet, SubnetId};
 pub use mtu::Mtu;
 pub use name::IfName;
-pub use read::Parsed;
+pub use read::{Parsed, read_model};
 pub use resolve::SourceRouting;
+pub use target::TargetOs;
 pub use topology::{Device, Topology};
 pub use v1::Dialect;
 pub use vid::Vid;

@@ -4,6 +4,7 @@ use std::fmt::Display;
 use std::str::FromStr;
 
 use crate::error::{Code, Problem, Refused};
+use crate::model::Network;
 use crate::params;
 use crate::topology::Topology;
 use crate::yaml::{self, Key, Node, NodeKind};
@@ -44,6 +45,15 @@ pub(crate) fn syntax(error: &yaml::Error) -> Problem {
         (Some(line), Some(column)) => problem.at(line, column),
         _ => problem,
     }
+}
+
+/// Reads a wanted network in the form that [`crate::model`] documents, as YAML or JSON.
+///
+/// # Errors
+/// [`Refused`] with the first thing that does not read, with line and column where known.
+/// [`Network::validate`] finds what is wrong beyond that.
+pub fn read_model(text: &str) -> Result<Network, Refused> {
+    yaml::from_str(text).map_err(|error| Refused { problems: vec![syntax(&error)] })
 }
 
 /// Collects what is found while reading.
