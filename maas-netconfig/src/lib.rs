@@ -39,6 +39,8 @@ pub mod esxi;
 pub mod maas_exact;
 pub mod model;
 pub mod netplan;
+#[cfg(feature = "test-support")]
+pub mod testing;
 pub mod topology;
 pub mod v1;
 pub mod yaml;
