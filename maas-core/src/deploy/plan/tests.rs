@@ -112,6 +112,18 @@ fn plan_with(options: &DeploymentOptions) -> Result<DeploymentPlan, Vec<PlanProb
     DeploymentPlan::new(&machine(), &facts(), &images(), options, &Endpoints::new("10.0.0.1"))
 }
 
+/// A plan that installs Ubuntu.
+pub(in crate::deploy) fn sample() -> DeploymentPlan {
+    sample_with(|_| {})
+}
+
+/// The same, with options changed.
+pub(in crate::deploy) fn sample_with(change: fn(&mut DeploymentOptions)) -> DeploymentPlan {
+    let mut options = options("ubuntu", "noble");
+    change(&mut options);
+    plan_with(&options).unwrap()
+}
+
 fn curtin_of(plan: &DeploymentPlan) -> Value {
     yaml::from_str(plan.artefact("curtin.yaml").unwrap().text().unwrap()).unwrap()
 }
