@@ -164,6 +164,13 @@ impl DeploymentPlan {
                 format!("cloud-init will not use the metadata service: {}", datasource.reason),
             ));
         }
+        if source.as_ref().is_some_and(Source::is_disk_image) && base_os != "esxi" {
+            warnings.push(Warning::new(
+                "disk-image-needs-curtin-folder",
+                "curtin finds a disk image's root by the folder /curtin in it; without one the \
+                 installation fails after the image was written",
+            ));
+        }
         note_ignored(target, options, source.as_ref(), &mut ignored);
         let kernel_options =
             [machine.configuration.kernel_options.as_str(), options.kernel_options.as_str()]

@@ -294,6 +294,12 @@ fn a_disk_image_is_written_to_the_boot_disk() {
     assert_eq!(at(&curtin, &["block-meta", "devices"]), &Value::list(["/dev/vda"]));
     assert_eq!(at(&curtin, &["storage"]), &Value::Null);
     assert_eq!(at(&curtin, &["sources", "maas", "type"]).as_str(), Some("dd-gz"));
+    let written = at(&curtin, &["write_files", "maas-cloud-config"]);
+    assert_eq!(at(written, &["permissions"]).as_str(), Some("0600"));
+    assert_eq!(
+        at(written, &["path"]).as_str(),
+        Some("/etc/cloud/cloud.cfg.d/95-cloudconfig-maas-cloud-config.cfg")
+    );
     assert!(plan.ignored.iter().any(|ignored| ignored.setting == "storage"));
 }
 
