@@ -14,6 +14,7 @@ mod diff;
 mod digest;
 mod endpoints;
 mod facts;
+pub mod guide;
 mod network;
 mod options;
 mod plan;
