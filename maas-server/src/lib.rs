@@ -1,1 +1,3 @@
-//! Placeholder.
+//! Region and rack in one process around `maas-core`.
+
+pub mod simulator;
