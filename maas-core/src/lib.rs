@@ -5,9 +5,14 @@
 
 #![forbid(unsafe_code)]
 
+pub mod boot;
+pub mod cloud_init;
 pub mod commission;
+pub mod deploy;
 pub mod id;
+pub mod image;
 pub mod machine;
 pub mod runner;
 pub mod secret;
+pub mod storage;
 pub mod time;

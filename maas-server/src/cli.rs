@@ -1,0 +1,163 @@
+//! The command line: what each sub-command takes, and nothing of what it does.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::simulator::fault::FaultRate;
+
+/// Installs operating systems on bare machines: region and rack in one process.
+#[derive(Debug, Parser)]
+#[command(name = "maas-server", version, propagate_version = true)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The sub-commands.
+#[derive(Debug, Subcommand)]
+#[non_exhaustive]
+pub enum Command {
+    /// Walk one simulated machine from an unknown netboot to Deployed, over real protocols
+    Demo(DemoArgs),
+    /// Serve region and rack
+    Serve(ServeArgs),
+    /// Run simulated machines against a region and rack
+    Simulate(SimulateArgs),
+    /// Add and list users
+    User(UserArgs),
+    /// Print a user's API key, made on first use
+    Apikey(ApikeyArgs),
+}
+
+/// `maas-server demo`
+#[derive(Debug, Args)]
+pub struct DemoArgs {
+    /// Where everything is kept; a demo that was killed goes on from here [default: a new
+    /// temporary directory]
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// Leave the server up afterwards and print URL, user and API key
+    #[arg(long)]
+    pub keep_serving: bool,
+    /// Print one JSON object a line instead of the timeline
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Where the configuration and the data are; shared by every command that works on a data
+/// directory.
+#[derive(Debug, Args)]
+pub struct Location {
+    /// The configuration file (TOML)
+    #[arg(long, value_name = "FILE", env = "MAAS_SERVER_CONFIG")]
+    pub config: Option<PathBuf>,
+    /// Where the database and the images are kept [default: ~/.local/share/maas-server]
+    #[arg(long, value_name = "DIR", env = "MAAS_SERVER_DATA_DIR")]
+    pub data_dir: Option<PathBuf>,
+}
+
+/// `maas-server serve`
+#[derive(Debug, Args)]
+pub struct ServeArgs {
+    /// Configuration and data.
+    #[command(flatten)]
+    pub location: Location,
+    /// The region's address (API, metadata, `/MAAS/…`) [default: 0.0.0.0:5240]
+    #[arg(long, value_name = "ADDR")]
+    pub region_listen: Option<SocketAddr>,
+    /// The rack's address (boot files, images) [default: 0.0.0.0:5248]
+    #[arg(long, value_name = "ADDR")]
+    pub rack_listen: Option<SocketAddr>,
+}
+
+/// `maas-server simulate`
+#[derive(Debug, Args)]
+pub struct SimulateArgs {
+    /// The region's URL, e.g. http://127.0.0.1:5240
+    #[arg(long, value_name = "URL")]
+    pub region: String,
+    /// The rack's URL, e.g. http://127.0.0.1:5248
+    #[arg(long, value_name = "URL")]
+    pub rack: String,
+    /// How many machines netboot unknown and enlist themselves
+    #[arg(long, value_name = "N")]
+    pub machines: u32,
+    /// Decides hardware, MAC addresses, firmware and faults
+    #[arg(long, value_name = "S", default_value_t = 1)]
+    pub seed: u64,
+    /// Where the machines' power switches listen (POST /machines/MAC/on|off, GET /machines/MAC)
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
+    pub power_listen: SocketAddr,
+    /// Let a share of the machines fail, e.g. curtin-fails=0.1; may be repeated
+    #[arg(long = "fault", value_name = "KIND=RATE")]
+    pub faults: Vec<FaultRate>,
+    /// Keep the machines' disks and power state here, so that they outlive this process
+    #[arg(long, value_name = "DIR")]
+    pub state_dir: Option<PathBuf>,
+    /// Print one JSON object a line
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `maas-server user`
+#[derive(Debug, Args)]
+pub struct UserArgs {
+    /// What to do with users.
+    #[command(subcommand)]
+    pub command: UserCommand,
+}
+
+/// `maas-server user …`
+#[derive(Debug, Subcommand)]
+#[non_exhaustive]
+pub enum UserCommand {
+    /// Add a user
+    Create {
+        /// Configuration and data.
+        #[command(flatten)]
+        location: Location,
+        /// The user's name
+        name: String,
+        /// May do everything
+        #[arg(long)]
+        admin: bool,
+        /// The user's e-mail address
+        #[arg(long, default_value = "")]
+        email: String,
+        /// Read the password from standard input (one line); the only way to give it, so that it
+        /// never stands in a process list or a shell history
+        #[arg(long, required = true)]
+        password_stdin: bool,
+    },
+    /// List the users
+    List {
+        /// Configuration and data.
+        #[command(flatten)]
+        location: Location,
+    },
+}
+
+/// `maas-server apikey`
+#[derive(Debug, Args)]
+pub struct ApikeyArgs {
+    /// Configuration and data.
+    #[command(flatten)]
+    pub location: Location,
+    /// The user's name
+    pub name: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

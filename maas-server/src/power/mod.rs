@@ -1,0 +1,244 @@
+//! Switching machines on and off: one trait, one file per driver, one procedure for all.
+
+mod manual;
+pub(crate) mod http_client;
+mod webhook;
+
+use std::collections::BTreeMap;
+use std::pin::Pin;
+use std::time::Duration;
+
+use maas_core::id::SystemId;
+use maas_core::machine::{Power, PowerState};
+
+/// A boxed future, so that drivers can be kept in one list.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// The machine that a driver is to switch.
+#[derive(Debug, Clone, Copy)]
+pub struct Target<'a> {
+    /// Which machine; drivers that tell their peer (webhook) name it.
+    pub system_id: &'a SystemId,
+    /// The driver's parameters; some are secrets.
+    pub parameters: &'a BTreeMap<String, String>,
+}
+
+/// A power driver: three questions, no policy.
+pub trait PowerDriver: std::fmt::Debug + Send + Sync {
+    /// MAAS's name of the driver, e.g. `webhook`.
+    fn name(&self) -> &'static str;
+    /// What it takes, for the API and for errors.
+    fn settings(&self) -> &'static [Setting];
+    /// Asks for power; returning does not mean that the machine is on yet.
+    fn power_on<'a>(&'a self, target: Target<'a>) -> BoxFuture<'a, Result<(), PowerError>>;
+    /// Cuts power; returning does not mean that the machine is off yet.
+    fn power_off<'a>(&'a self, target: Target<'a>) -> BoxFuture<'a, Result<(), PowerError>>;
+    /// Asks for the state; `Unknown` from a driver that cannot tell.
+    fn query<'a>(&'a self, target: Target<'a>) -> BoxFuture<'a, Result<PowerState, PowerError>>;
+}
+
+/// One parameter of a driver.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Setting {
+    /// MAAS's name, e.g. `power_on_uri`.
+    pub name: &'static str,
+    /// In words.
+    pub label: &'static str,
+    /// Whether the driver works without it.
+    pub required: bool,
+    /// Whether it must never be shown.
+    pub secret: bool,
+}
+
+/// Why a machine could not be switched; no text holds a secret.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PowerError {
+    /// No such driver.
+    #[error("power driver {found:?} is not known: expected one of {expected}")]
+    UnknownDriver {
+        /// What the machine names.
+        found: String,
+        /// What there is.
+        expected: String,
+    },
+    /// A parameter is missing or does not fit.
+    #[error("power parameter `{name}`: {problem}")]
+    Setting {
+        /// The parameter.
+        name: &'static str,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The power controller refuses the credentials.
+    #[error("the power controller refused the credentials ({detail})")]
+    Auth {
+        /// Its answer.
+        detail: String,
+    },
+    /// The power controller cannot be reached.
+    #[error("the power controller cannot be reached: {detail}")]
+    Connection {
+        /// Why.
+        detail: String,
+    },
+    /// The power controller answered, but not with success.
+    #[error("the power controller answered {detail}")]
+    Action {
+        /// Its answer.
+        detail: String,
+    },
+    /// The state did not become the wanted one.
+    #[error("the machine did not become {wanted:?}: it was still {found:?} after {seconds} s")]
+    NotReached {
+        /// What was asked for.
+        wanted: PowerState,
+        /// What it stayed.
+        found: PowerState,
+        /// How long it was waited for.
+        seconds: u64,
+    },
+}
+
+impl PowerError {
+    /// Whether trying again can help.
+    #[must_use]
+    pub const fn is_retryable(&self) -> bool {
+        matches!(self, Self::Connection { .. } | Self::Action { .. } | Self::NotReached { .. })
+    }
+}
+
+/// How long is waited between two looks at the state after a command (boot-and-metadata §5).
+const WAITS: [Duration; 7] = [
+    Duration::from_millis(250),
+    Duration::from_secs(1),
+    Duration::from_secs(2),
+    Duration::from_secs(4),
+    Duration::from_secs(6),
+    Duration::from_secs(8),
+    Duration::from_secs(12),
+];
+
+/// The drivers that this server has.
+#[derive(Debug)]
+pub struct Drivers {
+    drivers: Vec<Box<dyn PowerDriver>>,
+}
+
+impl Default for Drivers {
+    fn default() -> Self {
+        Self { drivers: vec![Box::new(manual::Manual), Box::new(webhook::Webhook::default())] }
+    }
+}
+
+impl Drivers {
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = &dyn PowerDriver> {
+        self.drivers.iter().map(AsRef::as_ref)
+    }
+
+    /// The driver of that name.
+    ///
+    /// # Errors
+    ///
+    /// [`PowerError::UnknownDriver`] naming those that exist.
+    pub fn find(&self, name: &str) -> Result<&dyn PowerDriver, PowerError> {
+        self.iter().find(|driver| driver.name() == name).ok_or_else(|| PowerError::UnknownDriver {
+            found: name.to_owned(),
+            expected: self.iter().map(PowerDriver::name).collect::<Vec<_>>().join(", "),
+        })
+    }
+
+    /// Checks that a machine's parameters are those of its driver.
+    ///
+    /// # Errors
+    ///
+    /// [`PowerError`] for an unknown driver or a missing required parameter.
+    pub fn check(&self, driver: &str, parameters: &BTreeMap<String, String>) -> Result<(), PowerError> {
+        for setting in self.find(driver)?.settings() {
+            let given = parameters.get(setting.name).is_some_and(|value| !value.is_empty());
+            if setting.required && !given {
+                return Err(PowerError::Setting {
+                    name: setting.name,
+                    problem: "is required".to_owned(),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks for the state.
+    ///
+    /// # Errors
+    ///
+    /// The driver's [`PowerError`].
+    pub async fn query(&self, id: &SystemId, power: &Power) -> Result<PowerState, PowerError> {
+        self.find(&power.driver)?.query(target(id, power)).await
+    }
+
+    /// Switches on and waits until the machine is on; nothing to do when it is.
+    ///
+    /// # Errors
+    ///
+    /// The driver's [`PowerError`], or [`PowerError::NotReached`].
+    pub async fn on(&self, id: &SystemId, power: &Power) -> Result<PowerState, PowerError> {
+        let driver = self.find(&power.driver)?;
+        let target = target(id, power);
+        if driver.query(target).await? == PowerState::On {
+            return Ok(PowerState::On);
+        }
+        driver.power_on(target).await?;
+        reach(driver, target, PowerState::On).await
+    }
+
+    /// Switches off and waits until the machine is off; nothing to do when it is.
+    ///
+    /// # Errors
+    ///
+    /// The driver's [`PowerError`], or [`PowerError::NotReached`].
+    pub async fn off(&self, id: &SystemId, power: &Power) -> Result<PowerState, PowerError> {
+        let driver = self.find(&power.driver)?;
+        let target = target(id, power);
+        if driver.query(target).await? == PowerState::Off {
+            return Ok(PowerState::Off);
+        }
+        driver.power_off(target).await?;
+        reach(driver, target, PowerState::Off).await
+    }
+
+    /// Off, if it is on, then on: the firmware starts anew.
+    ///
+    /// # Errors
+    ///
+    /// The driver's [`PowerError`], or [`PowerError::NotReached`].
+    pub async fn cycle(&self, id: &SystemId, power: &Power) -> Result<PowerState, PowerError> {
+        self.off(id, power).await?;
+        self.on(id, power).await
+    }
+}
+
+fn target<'a>(system_id: &'a SystemId, power: &'a Power) -> Target<'a> {
+    Target { system_id, parameters: power.parameters.expose() }
+}
+
+async fn reach(
+    driver: &dyn PowerDriver,
+    target: Target<'_>,
+    wanted: PowerState,
+) -> Result<PowerState, PowerError> {
+    let mut found = driver.query(target).await?;
+    let mut waited = Duration::ZERO;
+    for wait in WAITS {
+        // A driver that cannot tell is believed.
+        if found == wanted || found == PowerState::Unknown {
+            return Ok(found);
+        }
+        tokio::time::sleep(wait).await;
+        waited += wait;
+        found = driver.query(target).await?;
+    }
+    if found == wanted {
+        return Ok(found);
+    }
+    Err(PowerError::NotReached { wanted, found, seconds: waited.as_secs() })
+}
