@@ -7,6 +7,8 @@
 //! Needs root, debootstrap and, once, a Debian mirror; says `SKIPPED: …` without them, and fails
 //! instead when `MAAS_TEST_PEERS=require` is set.
 
+#![allow(clippy::unwrap_used)]
+
 mod api;
 mod machine;
 mod story;
