@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
 
-use super::{Architecture, BootFacts, Machine, NodeCredentials, Power, PowerState, Status};
 use super::hardware::Hardware;
+use super::{Architecture, BootFacts, Machine, NodeCredentials, Power, PowerState, Status};
 use crate::id::SystemId;
 use crate::secret::Secret;
 use crate::time::Timestamp;
