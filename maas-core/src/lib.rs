@@ -5,8 +5,16 @@
 
 #![forbid(unsafe_code)]
 
+pub mod boot;
+pub mod cloud_init;
 pub mod commission;
+pub mod curtin;
+pub mod deploy;
 pub mod id;
+pub mod image;
 pub mod machine;
+pub mod runner;
 pub mod secret;
+pub mod storage;
+pub mod template;
 pub mod time;

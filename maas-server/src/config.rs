@@ -24,8 +24,8 @@ pub struct Config {
     pub rack_listen: SocketAddr,
     /// `postgres://…`, or `None` for SQLite below the data directory.
     pub database: Option<String>,
-    /// The boot source that a new data directory starts with.
-    pub boot_source_url: String,
+    /// The boot source that a new data directory starts with; `None` for none.
+    pub boot_source_url: Option<String>,
     /// Its keyring; `None` for the built-in one of Canonical.
     pub boot_source_keyring: Option<PathBuf>,
     /// How often boot sources are synchronised; `None` for only on request.
@@ -57,7 +57,7 @@ impl Default for Config {
             region_listen: SocketAddr::from(([0, 0, 0, 0], 5240)),
             rack_listen: SocketAddr::from(([0, 0, 0, 0], 5248)),
             database: None,
-            boot_source_url: DEFAULT_BOOT_SOURCE.to_owned(),
+            boot_source_url: Some(DEFAULT_BOOT_SOURCE.to_owned()),
             boot_source_keyring: None,
             sync_interval: Some(Duration::from_secs(3600)),
             node_timeout: Duration::from_secs(30 * 60),
@@ -182,10 +182,13 @@ impl Config {
             }
             "boot_source_url" => {
                 let url = value.as_str()?;
-                if !matches!(url::Url::parse(url).ok()?.scheme(), "http" | "https" | "file") {
+                if url.is_empty() {
+                    self.boot_source_url = None;
+                } else if matches!(url::Url::parse(url).ok()?.scheme(), "http" | "https" | "file") {
+                    self.boot_source_url = Some(url.to_owned());
+                } else {
                     return None;
                 }
-                self.boot_source_url = url.to_owned();
             }
             "boot_source_keyring" => self.boot_source_keyring = Some(path(value)?),
             "sync_interval_minutes" => {
@@ -220,7 +223,7 @@ const KEYS: &[(&str, &str)] = &[
     ("region_listen", "an address such as \"0.0.0.0:5240\""),
     ("rack_listen", "an address such as \"0.0.0.0:5248\""),
     ("database", "a URL such as \"postgres://maas@localhost/maas\""),
-    ("boot_source_url", "an http, https or file URL"),
+    ("boot_source_url", "an http, https or file URL, or \"\" for none"),
     ("boot_source_keyring", "a path"),
     ("sync_interval_minutes", "a number of minutes from 0 (never) to 525600"),
     ("node_timeout_minutes", "a number of minutes from 1 to 525600"),

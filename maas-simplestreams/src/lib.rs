@@ -1,1 +1,57 @@
-//! Placeholder.
+//! A simplestreams client, mirror and publisher.
+//!
+//! Simplestreams is the format in which images are published by Ubuntu, MAAS, LXD and others: an
+//! index lists products files, a products file lists products, their versions, and the items
+//! (files) of each version with size and digest. Index and products files are signed with OpenPGP.
+//!
+//! # What this crate guarantees
+//!
+//! * Content that comes out of [`repository`] is [`signature::Verified`]: exactly the bytes that a
+//!   signature covers, by keys that were pinned, with algorithms that are strong. Unverified
+//!   content comes only from sources opened with a function that has `unverified` in its name, and
+//!   in types that have `Unverified` in theirs.
+//! * A products file is the one that the index names, and none is older than one seen before
+//!   ([`trust`]).
+//! * No path or name from a document leads out of its place ([`path`]).
+//! * A file in the store has the digest of its name: it appears there after its bytes were checked
+//!   and flushed, or not at all ([`store`]).
+//! * Everything that comes in has a limit ([`limits`]).
+//!
+//! # What it does not
+//!
+//! * A signature covers neither URL nor channel: a key that signs two streams can sign one in
+//!   place of the other. The content id tells them apart; restrict it with
+//!   [`trust::TrustPolicy::content_ids`] where that matters.
+//! * The first visit trusts whatever correctly signed document it finds, however old; an alarm is
+//!   raised when it is old.
+//! * Who can write to the local disk can change what is stored; [`store::BlobStore::check`] finds
+//!   it.
+//!
+//! # Features
+//!
+//! `http` (default) fetches over HTTP and HTTPS, `openpgp` (default) verifies and signs in process
+//! (sequoia-openpgp, LGPL-2.0-or-later), `cli` builds the program `sstream`. Without default
+//! features the crate reads local mirrors and takes any [`signature::Verifier`].
+
+pub mod boot;
+pub mod date;
+pub mod digest;
+mod document;
+pub mod fetch;
+pub mod index;
+pub mod limits;
+pub mod ordered;
+pub mod path;
+pub mod products;
+pub mod publish;
+pub mod report;
+pub mod repository;
+pub mod select;
+#[cfg(feature = "openpgp")]
+pub mod sign;
+pub mod signature;
+pub mod store;
+pub mod transport;
+pub mod trust;
+
+pub use document::{Complaint, DocumentError, Pedigree, Problem};

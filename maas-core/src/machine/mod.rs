@@ -2,8 +2,12 @@
 
 pub mod effect;
 pub mod event;
+pub mod hardware;
 pub mod lifecycle;
+pub mod new;
+pub mod permission;
 pub mod power;
+pub mod purpose;
 pub mod record;
 pub mod refusal;
 pub mod status;
@@ -13,12 +17,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 pub use effect::Effect;
-pub use event::{Actor, DeploymentSummary, Event, Role};
+pub use event::{Actor, DeploymentSummary, Erase, Event, Report, ReportPhase, Role, SignalStatus};
 pub use lifecycle::{Context, Outcome};
+pub use new::{Enlistment, InvalidNewMachine, NewMachine, normal_mac};
+pub use permission::Permission;
 pub use power::{Power, PowerState};
+pub use purpose::Purpose;
 pub use record::{Level, Record};
-pub use refusal::{Precondition, Refusal};
+pub use refusal::{Precondition, Refusal, RefusalKind};
 pub use status::Status;
+
+use hardware::Hardware;
 
 use crate::commission::result::ScriptRun;
 use crate::id::SystemId;
@@ -90,6 +99,15 @@ pub struct Machine {
     pub last_ping: Option<Timestamp>,
     /// The scripts of its newest runs, one set per type; outputs are stored apart by run id.
     pub scripts: Vec<ScriptRun>,
+    /// The newest line of its history that is not detail (`status_message`).
+    #[serde(default)]
+    pub status_message: String,
+    /// What commissioning found; empty before.
+    #[serde(default)]
+    pub hardware: Hardware,
+    /// What the user decides about it before it is deployed.
+    #[serde(default)]
+    pub configuration: crate::deploy::Configuration,
     /// What is deployed or being deployed; `None` again after release.
     pub deployment: Option<DeploymentSummary>,
 
@@ -97,7 +115,8 @@ pub struct Machine {
     pub power: Power,
     /// What its last netboot told.
     pub boot: BootFacts,
-    /// Its own OAuth credentials for the metadata service; replaced when the owner changes.
+    /// Its own OAuth credentials for the metadata service; replaced when the owner changes and when
+    /// an administrator starts commissioning.
     pub credentials: NodeCredentials,
 }
 
@@ -117,6 +136,8 @@ pub struct Deadline {
     pub at: Timestamp,
     /// What is waited for.
     pub waiting_for: Waiting,
+    /// When the transient status began.
+    pub since: Timestamp,
 }
 
 /// What a transient status waits for; its owner is the party that must act.
@@ -169,4 +190,19 @@ pub struct NodeCredentials {
     pub token_key: String,
     /// 32 letters and digits.
     pub token_secret: Secret<String>,
+}
+
+impl Machine {
+    /// Takes over what commissioning found. MAC addresses are only added: an interface that is
+    /// unplugged today still belongs to the machine.
+    pub fn learn(&mut self, hardware: &Hardware) {
+        self.mac_addresses.extend(hardware.mac_addresses().filter_map(new::normal_mac));
+        if let Some(uuid) = &hardware.hardware_uuid {
+            self.hardware_uuid = Some(uuid.to_lowercase());
+        }
+        if hardware.is_virtual {
+            self.tags.insert("virtual".to_owned());
+        }
+        self.hardware = hardware.clone();
+    }
 }

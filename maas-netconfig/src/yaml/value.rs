@@ -118,6 +118,42 @@ impl From<Vec<Self>> for Value {
     }
 }
 
+impl From<serde_json::Value> for Value {
+    fn from(value: serde_json::Value) -> Self {
+        use serde_json::Value as Json;
+        match value {
+            Json::Null => Self::Null,
+            Json::Bool(value) => Self::Bool(value),
+            Json::Number(number) => match (number.as_i64(), number.as_f64()) {
+                (Some(whole), _) => Self::Int(whole),
+                (None, Some(value)) if !number.is_u64() => Self::Float(value),
+                _ => Self::String(number.to_string()),
+            },
+            Json::String(text) => Self::String(text),
+            Json::Array(items) => Self::List(items.into_iter().map(Into::into).collect()),
+            Json::Object(entries) => Self::Map(Map::from_unique(
+                entries.into_iter().map(|(key, value)| (key, value.into())).collect(),
+            )),
+        }
+    }
+}
+
+impl From<Value> for serde_json::Value {
+    fn from(value: Value) -> Self {
+        match value {
+            Value::Null => Self::Null,
+            Value::Bool(value) => Self::Bool(value),
+            Value::Int(value) => value.into(),
+            Value::Float(value) => value.into(),
+            Value::String(text) => Self::String(text),
+            Value::List(items) => Self::Array(items.into_iter().map(Into::into).collect()),
+            Value::Map(map) => {
+                Self::Object(map.into_iter().map(|(key, value)| (key, value.into())).collect())
+            }
+        }
+    }
+}
+
 /// A mapping in insertion order; equality ignores the order, as YAML does.
 #[derive(Debug, Clone, Default)]
 pub struct Map {

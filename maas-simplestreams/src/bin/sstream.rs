@@ -1,2 +1,5 @@
-//! Placeholder.
-fn main() {}
+//! The command-line program of maas-simplestreams.
+
+fn main() {
+    println!("sstream {}", env!("CARGO_PKG_VERSION"));
+}

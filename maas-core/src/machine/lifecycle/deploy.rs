@@ -1,0 +1,64 @@
+//! Deployment: the command, and the moment when the installed system speaks.
+
+use super::allocate;
+use super::change::Change;
+use crate::commission::result::{ScriptRun, ScriptType};
+use crate::machine::{
+    Actor, DeploymentSummary, Level, Permission, Precondition, Refusal, Role, Status, permission,
+};
+
+pub(super) fn start(
+    change: &mut Change<'_>,
+    actor: &Actor,
+    deployment: &DeploymentSummary,
+    runs: &[ScriptRun],
+    comment: &str,
+) -> Result<(), Refusal> {
+    let action = "deploy";
+    let stranger = change.machine.owner.clone().filter(|owner| *owner != actor.username);
+    if stranger.is_some() && actor.role != Role::Admin {
+        return Err(Precondition::Allocated { owner: stranger }.into());
+    }
+    permission::require(actor, &change.machine, Permission::Edit, action)?;
+    match change.machine.status {
+        Status::Ready | Status::Allocated => {}
+        status @ (Status::New | Status::Commissioning | Status::FailedCommissioning) => {
+            return Err(Precondition::Commissioned { status }.into());
+        }
+        _ => return Err(change.wrong_status(action)),
+    }
+    change.require_power_driver()?;
+    if change.machine.status == Status::Ready {
+        allocate::acquire(change, actor, "", comment)?;
+    }
+    change.command("User starting deployment", actor, comment);
+    change.machine.deployment = Some(deployment.clone());
+    change.machine.netboot = true;
+    change.replace_scripts(&[ScriptType::Deployment], runs);
+    change.move_to(Status::Deploying)?;
+    change.power_cycle();
+    Ok(())
+}
+
+/// The deployed system asked for its user data: it is up (`boot-and-metadata.md` §4.2).
+///
+/// Before netboot was switched off it cannot be the installed system, and before the machine was
+/// seen it cannot be the ephemeral deployment; both are echoes and change nothing.
+pub(super) fn user_data_fetched(change: &mut Change<'_>) -> Result<(), Refusal> {
+    let machine = &change.machine;
+    if machine.status != Status::Deploying || !change.was_seen() {
+        return Ok(());
+    }
+    let ephemeral = machine.deployment.as_ref().is_some_and(|deployment| deployment.ephemeral);
+    if machine.netboot && !ephemeral {
+        return Ok(());
+    }
+    let image = machine.deployment.as_ref().map_or_else(
+        || "an unnamed image".to_owned(),
+        |deployment| format!("{}/{}", deployment.osystem, deployment.distro_series),
+    );
+    change.move_to(Status::Deployed)?;
+    change.note(Level::Info, "Image Deployed", format!("deployed {image}"));
+    change.note(Level::Info, "Deployed", "the deployed system asked for its user data");
+    Ok(())
+}

@@ -1,0 +1,48 @@
+#![allow(clippy::unwrap_used)]
+
+mod peer;
+mod programs;
+
+use super::*;
+
+/// The script that cloud-init would find in the message.
+fn script(message: &[u8]) -> String {
+    let text = std::str::from_utf8(message).unwrap();
+    let (_, part) = text.split_once("filename=\"user_data.sh\"\n\n").unwrap();
+    let (body, rest) = part.split_once("\n--").unwrap();
+    assert_eq!(rest, format!("{BOUNDARY}--\n"));
+    String::from_utf8(STANDARD.decode(body.replace('\n', "")).unwrap()).unwrap()
+}
+
+#[test]
+fn the_user_data_carries_both_programs_unchanged() {
+    let message = user_data(Task::RunScripts).unwrap();
+    let script = script(&message);
+    assert!(script.starts_with("#!/bin/sh\n"));
+    let (_, packed) = script.split_once("'END_OF_PROGRAMS' | tar -xz -C \"$folder\"\n").unwrap();
+    let (packed, _) = packed.split_once("\nEND_OF_PROGRAMS\n").unwrap();
+    let gzip = STANDARD.decode(packed.replace('\n', "")).unwrap();
+    let mut archive = tar::Archive::new(flate2::read::GzDecoder::new(gzip.as_slice()));
+    let mut found = Vec::new();
+    for entry in archive.entries().unwrap() {
+        let mut entry = entry.unwrap();
+        let name = entry.path().unwrap().to_str().unwrap().to_owned();
+        let mut text = String::new();
+        std::io::Read::read_to_string(&mut entry, &mut text).unwrap();
+        found.push((name, text));
+    }
+    assert_eq!(
+        found,
+        [
+            ("maas_runner.py".to_owned(), RUNNER.to_owned()),
+            ("machine_resources.py".to_owned(), MACHINE_RESOURCES.to_owned()),
+        ]
+    );
+    assert_eq!(message, user_data(Task::RunScripts).unwrap());
+}
+
+#[test]
+fn the_poweroff_variant_runs_nothing_of_ours() {
+    let script = script(&user_data(Task::PowerOff).unwrap());
+    assert!(script.starts_with("#!/bin/sh\n") && !script.contains("maas_runner"));
+}

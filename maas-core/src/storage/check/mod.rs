@@ -1,0 +1,444 @@
+//! What is wrong with a storage configuration.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use super::device::BootMethod;
+use super::model::{Disk, PartitionFlag, PartitionTable, Storage};
+use super::size::{ALIGNMENT, END_RESERVE, INITIAL_OFFSET, MBR_LARGEST, MIB, MIN_ROOT};
+
+/// A fault of a storage configuration; each would make the installation or the first boot fail.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[serde(rename_all = "snake_case", tag = "problem")]
+#[non_exhaustive]
+pub enum StorageProblem {
+    /// No disk is the boot disk.
+    #[error("there is no boot disk")]
+    NoBootDisk,
+    /// Nothing is mounted at `/`.
+    #[error("nothing is mounted at '/'")]
+    NoRoot,
+    /// Two things have the same name.
+    #[error("the name {name:?} is given twice")]
+    DuplicateName {
+        /// The name.
+        name: String,
+    },
+    /// A reference leads nowhere.
+    #[error("{user} uses {volume:?}, which does not exist")]
+    UnknownVolume {
+        /// What refers.
+        user: String,
+        /// What it refers to.
+        volume: String,
+    },
+    /// A volume has two uses.
+    #[error("{volume:?} is used twice: by {first} and by {second}")]
+    UsedTwice {
+        /// The volume.
+        volume: String,
+        /// Its first use.
+        first: String,
+        /// Its second use.
+        second: String,
+    },
+    /// Two file systems are mounted at one path.
+    #[error("two file systems are mounted at {path:?}")]
+    MountedTwice {
+        /// The path.
+        path: String,
+    },
+    /// A mount point is not a plain absolute path.
+    #[error("{path:?} is not a plain absolute path")]
+    BadMountPoint {
+        /// The path.
+        path: String,
+    },
+    /// A partition is not where it can be.
+    #[error(
+        "partition {partition} of {size} bytes at {offset} does not fit on its disk of {disk_size} bytes"
+    )]
+    OffTheDisk {
+        /// The partition's id.
+        partition: String,
+        /// Its first byte.
+        offset: u64,
+        /// Its size.
+        size: u64,
+        /// The disk's size.
+        disk_size: u64,
+    },
+    /// Two partitions share bytes, or are not in order.
+    #[error("partition {second} begins before {first} ends")]
+    Overlap {
+        /// The earlier one.
+        first: String,
+        /// The later one.
+        second: String,
+    },
+    /// A partition does not begin on a MiB.
+    #[error("partition {partition} does not begin on a MiB")]
+    Unaligned {
+        /// The partition's id.
+        partition: String,
+    },
+    /// An MBR table cannot hold the partition.
+    #[error("an MBR table cannot hold partition {partition}: four partitions of at most 2 TiB")]
+    BeyondMbr {
+        /// The partition's id.
+        partition: String,
+    },
+    /// A RAID has too few devices.
+    #[error("RAID {level} needs {needed} devices; {name} has {found}")]
+    TooFewDevices {
+        /// The RAID's name.
+        name: String,
+        /// The level.
+        level: u8,
+        /// How many are needed.
+        needed: usize,
+        /// How many there are.
+        found: usize,
+    },
+    /// Something has no size: no devices, or it is made of itself.
+    #[error("{name} has no devices, or is made of itself")]
+    NoSize {
+        /// Its name.
+        name: String,
+    },
+    /// The logical volumes are larger than their group.
+    #[error("the volumes of {group} need {needed} bytes; it has {available}")]
+    GroupTooSmall {
+        /// The group.
+        group: String,
+        /// What its volumes need.
+        needed: u64,
+        /// What it has.
+        available: u64,
+    },
+    /// The root file system is too small.
+    #[error("'/' has {found} bytes; it needs at least {MIN_ROOT}")]
+    RootTooSmall {
+        /// Its size.
+        found: u64,
+    },
+    /// The root file system is of a type that no system boots from.
+    #[error("'/' cannot be on {fstype}")]
+    RootType {
+        /// The type.
+        fstype: String,
+    },
+    /// A file system of this type cannot be made.
+    #[error("{volume:?} is to be {fstype}, which curtin cannot make")]
+    FilesystemType {
+        /// The volume.
+        volume: String,
+        /// The type.
+        fstype: String,
+    },
+    /// The firmware cannot start the system.
+    #[error("the firmware cannot boot this: {reason}")]
+    NotBootable {
+        /// What is missing.
+        reason: String,
+    },
+    /// A disk has neither serial number nor path.
+    #[error("disk {disk:?} is named with characters that no device has")]
+    DiskName {
+        /// The disk.
+        disk: String,
+    },
+}
+
+/// The types that curtin makes.
+const FSTYPES: [&str; 16] = [
+    "btrfs", "ext2", "ext3", "ext4", "f2fs", "fat", "fat12", "fat16", "fat32", "vfat", "jfs",
+    "ntfs", "reiserfs", "swap", "xfs", "zfsroot",
+];
+
+impl Storage {
+    /// Everything that is wrong, for a Linux system that is to boot from it.
+    #[must_use]
+    pub fn check(&self) -> Vec<StorageProblem> {
+        let mut problems = Vec::new();
+        for disk in &self.disks {
+            check_disk(disk, &mut problems);
+        }
+        self.check_references(&mut problems);
+        self.check_compound(&mut problems);
+        self.check_mounts(&mut problems);
+        self.check_boot(&mut problems);
+        problems
+    }
+
+    fn ids(&self) -> Vec<String> {
+        let mut ids: Vec<String> = Vec::new();
+        for disk in &self.disks {
+            ids.push(disk.device.name.clone());
+            ids.extend(disk.partitions.iter().map(|p| disk.partition_id(p.number)));
+        }
+        ids.extend(self.raids.iter().map(|raid| raid.name.clone()));
+        ids.extend(self.bcaches.iter().map(|bcache| bcache.name.clone()));
+        for group in &self.volume_groups {
+            ids.push(group.name.clone());
+            ids.extend(group.volumes.iter().map(|volume| group.volume_id(&volume.name)));
+        }
+        ids.extend(self.vmfs.iter().map(|vmfs| vmfs.name.clone()));
+        ids
+    }
+
+    /// Every use of a volume: the user in words, and the volume's id.
+    fn uses(&self) -> Vec<(String, String)> {
+        let mut uses: Vec<(String, String)> = Vec::new();
+        for disk in &self.disks {
+            if disk.table.is_some() {
+                uses.push(("its partition table".to_owned(), disk.device.name.clone()));
+            }
+            for partition in &disk.partitions {
+                if matches!(partition.flag, PartitionFlag::BiosGrub | PartitionFlag::Prep) {
+                    uses.push(("the firmware".to_owned(), disk.partition_id(partition.number)));
+                }
+            }
+        }
+        for raid in &self.raids {
+            for device in raid.devices.iter().chain(&raid.spares) {
+                uses.push((format!("RAID {}", raid.name), device.clone()));
+            }
+        }
+        let mut caches = BTreeSet::new();
+        for bcache in &self.bcaches {
+            uses.push((format!("bcache {}", bcache.name), bcache.backing.clone()));
+            // One cache may serve several.
+            if caches.insert(bcache.cache.as_str()) {
+                uses.push((format!("bcache {}", bcache.name), bcache.cache.clone()));
+            }
+        }
+        for group in &self.volume_groups {
+            for device in &group.devices {
+                uses.push((format!("volume group {}", group.name), device.clone()));
+            }
+        }
+        for vmfs in &self.vmfs {
+            for device in &vmfs.devices {
+                uses.push((format!("datastore {}", vmfs.name), device.clone()));
+            }
+        }
+        for filesystem in &self.filesystems {
+            uses.push((format!("a {} file system", filesystem.fstype), filesystem.volume.clone()));
+        }
+        uses
+    }
+
+    fn check_references(&self, problems: &mut Vec<StorageProblem>) {
+        let mut known = BTreeSet::new();
+        for id in self.ids() {
+            if !known.insert(id.clone()) {
+                problems.push(StorageProblem::DuplicateName { name: id });
+            }
+        }
+        // Groups are no volumes: only their logical volumes can be used.
+        for group in &self.volume_groups {
+            known.remove(&group.name);
+        }
+        let mut used: BTreeMap<String, String> = BTreeMap::new();
+        for (user, volume) in self.uses() {
+            if !known.contains(&volume) {
+                problems.push(StorageProblem::UnknownVolume { user, volume });
+            } else if let Some(first) = used.get(&volume) {
+                problems.push(StorageProblem::UsedTwice {
+                    volume: volume.clone(),
+                    first: first.clone(),
+                    second: user,
+                });
+            } else {
+                used.insert(volume, user);
+            }
+        }
+    }
+
+    fn check_compound(&self, problems: &mut Vec<StorageProblem>) {
+        for raid in &self.raids {
+            if raid.devices.len() < raid.level.fewest() {
+                problems.push(StorageProblem::TooFewDevices {
+                    name: raid.name.clone(),
+                    level: raid.level.number(),
+                    needed: raid.level.fewest(),
+                    found: raid.devices.len(),
+                });
+            } else if self.size_of(&raid.name).is_none() {
+                problems.push(StorageProblem::NoSize { name: raid.name.clone() });
+            }
+        }
+        for bcache in &self.bcaches {
+            if self.size_of(&bcache.name).is_none() {
+                problems.push(StorageProblem::NoSize { name: bcache.name.clone() });
+            }
+        }
+        for group in &self.volume_groups {
+            let needed = group.volumes.iter().fold(0_u64, |sum, volume| {
+                sum.saturating_add(volume.size.next_multiple_of(ALIGNMENT))
+            });
+            match self.group_size(group) {
+                Some(available) if !group.devices.is_empty() => {
+                    if needed > available {
+                        problems.push(StorageProblem::GroupTooSmall {
+                            group: group.name.clone(),
+                            needed,
+                            available,
+                        });
+                    }
+                }
+                _ => problems.push(StorageProblem::NoSize { name: group.name.clone() }),
+            }
+        }
+    }
+
+    fn check_mounts(&self, problems: &mut Vec<StorageProblem>) {
+        let mut paths = BTreeSet::new();
+        for filesystem in &self.filesystems {
+            if !FSTYPES.contains(&filesystem.fstype.as_str()) {
+                problems.push(StorageProblem::FilesystemType {
+                    volume: filesystem.volume.clone(),
+                    fstype: filesystem.fstype.clone(),
+                });
+            }
+        }
+        let mounts = self
+            .filesystems
+            .iter()
+            .filter(|filesystem| filesystem.fstype != "swap")
+            .filter_map(|filesystem| filesystem.mount.as_ref())
+            .map(|mount| mount.path.as_str())
+            .chain(self.special_mounts.iter().map(|mount| mount.path.as_str()));
+        for path in mounts {
+            if !is_plain_path(path) {
+                problems.push(StorageProblem::BadMountPoint { path: path.to_owned() });
+            }
+            if !paths.insert(path) {
+                problems.push(StorageProblem::MountedTwice { path: path.to_owned() });
+            }
+        }
+    }
+
+    fn check_boot(&self, problems: &mut Vec<StorageProblem>) {
+        let Some(boot_disk) = self.boot_disk() else {
+            problems.push(StorageProblem::NoBootDisk);
+            return;
+        };
+        let Some(root) = self.mounted_at("/") else {
+            problems.push(StorageProblem::NoRoot);
+            return;
+        };
+        if ["swap", "ntfs"].contains(&root.fstype.as_str()) || root.fstype.contains("fat") {
+            problems.push(StorageProblem::RootType { fstype: root.fstype.clone() });
+        }
+        if let Some(found) = self.size_of(&root.volume)
+            && found < MIN_ROOT
+        {
+            problems.push(StorageProblem::RootTooSmall { found });
+        }
+        let mut not_bootable =
+            |reason: &str| problems.push(StorageProblem::NotBootable { reason: reason.to_owned() });
+        let has = |flag| boot_disk.partitions.iter().any(|partition| partition.flag == flag);
+        if self.platform.needs_efi() {
+            match self.mounted_at("/boot/efi") {
+                None => not_bootable("UEFI needs an EFI system partition mounted at /boot/efi"),
+                Some(efi) if !efi.fstype.contains("fat") => {
+                    not_bootable("the EFI system partition must be fat32");
+                }
+                Some(efi) => {
+                    let flagged = self.disks.iter().any(|disk| {
+                        disk.partitions.iter().any(|partition| {
+                            partition.flag == PartitionFlag::Boot
+                                && disk.partition_id(partition.number) == efi.volume
+                        })
+                    });
+                    if !flagged {
+                        not_bootable("/boot/efi must be a partition with the boot flag");
+                    }
+                }
+            }
+        }
+        if self.platform.needs_prep() && !has(PartitionFlag::Prep) {
+            not_bootable("the boot disk needs a PReP partition");
+        }
+        if self.platform.needs_bios_grub() {
+            match boot_disk.table {
+                Some(PartitionTable::Gpt) if !has(PartitionFlag::BiosGrub) => {
+                    not_bootable("BIOS with a GUID partition table needs a bios_grub partition");
+                }
+                None => not_bootable("the boot disk has no partition table for GRUB"),
+                _ => {}
+            }
+        }
+        // GRUB reads partitions, LVM and RAID, but no bcache.
+        let boot = self.mounted_at("/boot").unwrap_or(root);
+        if self.platform.boot_method != BootMethod::Other && self.is_on_bcache(&boot.volume, 16) {
+            not_bootable("GRUB cannot read bcache; /boot must be on a partition of its own");
+        }
+    }
+
+    fn is_on_bcache(&self, volume: &str, depth: u8) -> bool {
+        let Some(depth) = depth.checked_sub(1) else { return false };
+        if self.bcaches.iter().any(|bcache| bcache.name == volume) {
+            return true;
+        }
+        let below = |devices: &[String]| devices.iter().any(|d| self.is_on_bcache(d, depth));
+        self.raids.iter().any(|raid| raid.name == volume && below(&raid.devices))
+            || self.volume_groups.iter().any(|group| {
+                group.volumes.iter().any(|v| group.volume_id(&v.name) == volume)
+                    && below(&group.devices)
+            })
+    }
+}
+
+fn check_disk(disk: &Disk, problems: &mut Vec<StorageProblem>) {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.:!".contains(c);
+    if disk.device.name.is_empty() || !disk.device.name.chars().all(plain) {
+        problems.push(StorageProblem::DiskName { disk: disk.device.name.clone() });
+    }
+    let mut previous: Option<(String, u64)> = None;
+    for partition in &disk.partitions {
+        let id = disk.partition_id(partition.number);
+        let end = partition.offset.checked_add(partition.size);
+        let last = disk.device.size.saturating_sub(END_RESERVE);
+        let outside = partition.offset < INITIAL_OFFSET.min(MIB)
+            || partition.size < MIB
+            || end.is_none_or(|end| end > last);
+        if outside {
+            problems.push(StorageProblem::OffTheDisk {
+                partition: id.clone(),
+                offset: partition.offset,
+                size: partition.size,
+                disk_size: disk.device.size,
+            });
+        }
+        if !partition.offset.is_multiple_of(MIB) {
+            problems.push(StorageProblem::Unaligned { partition: id.clone() });
+        }
+        if disk.table == Some(PartitionTable::Mbr)
+            && (partition.number > 4 || partition.size > MBR_LARGEST)
+        {
+            problems.push(StorageProblem::BeyondMbr { partition: id.clone() });
+        }
+        if let Some((first, end)) = &previous
+            && partition.offset < *end
+        {
+            problems.push(StorageProblem::Overlap { first: first.clone(), second: id.clone() });
+        }
+        previous = Some((id, end.unwrap_or(u64::MAX)));
+    }
+}
+
+fn is_plain_path(path: &str) -> bool {
+    path == "/"
+        || (path.starts_with('/')
+            && path
+                .split('/')
+                .skip(1)
+                .all(|part| !matches!(part, "" | "." | "..") && !part.contains(char::is_control)))
+}
+
+#[cfg(test)]
+mod tests;

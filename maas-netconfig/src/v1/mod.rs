@@ -1,0 +1,7 @@
+//! The version 1 network configuration of cloud-init and curtin, in its four dialects.
+
+mod dialect;
+mod write;
+
+pub use dialect::Dialect;
+pub use write::render;

@@ -1,0 +1,112 @@
+//! Users and their API keys, as the command line, the API and the demo make them.
+
+use maas_core::machine::Role;
+use maas_core::secret::Secret;
+
+use crate::clock;
+use crate::entropy::{self, EntropyError};
+use crate::store::{AccountError, ApiKey, Store, StoreError, User};
+
+/// The shortest and the longest user name.
+const NAME_LENGTHS: std::ops::RangeInclusive<usize> = 1..=150;
+
+/// Why a user or a key could not be made.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AccountsError {
+    /// A name that cannot be a user's.
+    #[error(
+        "not a user name: found {found:?}, expected 1 to 150 letters, digits and any of @ . + - _"
+    )]
+    Name {
+        /// What was given.
+        found: String,
+    },
+    /// There is no such user.
+    #[error("user {username:?} does not exist")]
+    NoUser {
+        /// The name.
+        username: String,
+    },
+    /// It exists, or belongs to nobody.
+    #[error(transparent)]
+    Account(#[from] AccountError),
+    /// The operating system has no random numbers, or the password is too long.
+    #[error(transparent)]
+    Entropy(#[from] EntropyError),
+    /// The database failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Adds a user.
+///
+/// # Errors
+///
+/// [`AccountsError`] for a name that cannot be one or that exists already.
+pub async fn create(
+    store: &dyn Store,
+    username: &str,
+    email: &str,
+    role: Role,
+    password: &Secret<String>,
+) -> Result<(), AccountsError> {
+    let fits = |letter: char| letter.is_alphanumeric() || "@.+-_".contains(letter);
+    if !NAME_LENGTHS.contains(&username.chars().count()) || !username.chars().all(fits) {
+        return Err(AccountsError::Name { found: username.chars().take(200).collect() });
+    }
+    let password = password.clone();
+    let password_hash = tokio::task::spawn_blocking(move || entropy::hash_password(&password))
+        .await
+        .unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))?;
+    let user = User {
+        username: username.to_owned(),
+        email: email.to_owned(),
+        role,
+        password_hash,
+        created: clock::now(),
+    };
+    Ok(store.create_user(user).await?)
+}
+
+/// The user's oldest API key; a new one when there is none.
+///
+/// # Errors
+///
+/// [`AccountsError::NoUser`], or the database's failure.
+pub async fn first_api_key(store: &dyn Store, username: &str) -> Result<ApiKey, AccountsError> {
+    if store.user(username).await?.is_none() {
+        return Err(AccountsError::NoUser { username: username.to_owned() });
+    }
+    if let Some(key) = store.api_keys(username).await?.into_iter().next() {
+        return Ok(key);
+    }
+    new_api_key(store, username, "MAAS consumer").await
+}
+
+/// Makes an API key.
+///
+/// # Errors
+///
+/// [`AccountsError`] when the user does not exist or the database fails.
+pub async fn new_api_key(
+    store: &dyn Store,
+    username: &str,
+    name: &str,
+) -> Result<ApiKey, AccountsError> {
+    let key = ApiKey {
+        consumer_key: entropy::key()?,
+        token_key: entropy::key()?,
+        token_secret: entropy::token_secret()?,
+        name: name.to_owned(),
+        username: username.to_owned(),
+    };
+    store.create_api_key(key.clone()).await?;
+    Ok(key)
+}
+
+/// The form in which people and clients carry a key: `consumer_key:token_key:token_secret`.
+#[must_use]
+pub fn api_key_text(key: &ApiKey) -> String {
+    format!("{}:{}:{}", key.consumer_key, key.token_key, key.token_secret.expose())
+}

@@ -1,0 +1,325 @@
+//! Commands to one machine: each reads its parameters and hands the core one event.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use maas_core::commission::result::{ScriptRun, ScriptType};
+use maas_core::commission::script::{Choice, choose};
+use maas_core::machine::permission::Permission;
+use maas_core::machine::{Erase, Event, Machine, Status};
+use serde_json::Value;
+
+use super::actor;
+use super::machines::{MACHINE, find, reply};
+use crate::deploy;
+use crate::http::{Operation, Param, Problem, Reply, Request, get, post};
+use crate::plan;
+use crate::problems::applied;
+use crate::region::{Extras, Region};
+
+const COMMENT: Param = Param::optional("comment", "Free text for the history.");
+
+const COMMISSION: &[Param] = &[
+    Param::optional("enable_ssh", "Whether the ephemeral OS stays up with SSH afterwards."),
+    Param::optional("commissioning_scripts", "Names or tags, separated by commas."),
+    Param::optional("testing_scripts", "Names or tags, separated by commas, or none."),
+];
+
+const DEPLOY: &[Param] = &[
+    Param::optional("osystem", "The operating system, ubuntu unless told."),
+    Param::optional("distro_series", "The series, or OS/SERIES."),
+    Param::optional("hwe_kernel", "The kernel, e.g. hwe-24.04."),
+    Param::optional("user_data", "User data for cloud-init, base64 or plain."),
+    Param::optional("ephemeral_deploy", "Whether the system runs from memory."),
+    Param::optional("agent_name", "The calling program's own name."),
+    COMMENT,
+];
+
+const RELEASE: &[Param] = &[
+    Param::optional("erase", "Whether the disks are wiped first."),
+    Param::optional("secure_erase", "By the disks' own secure erase."),
+    Param::optional("quick_erase", "Only beginning and end."),
+    COMMENT,
+];
+
+pub(super) fn operations() -> Vec<Operation<Region>> {
+    vec![
+        row("commission", "Finds out what is in the machine.", COMMISSION, Action::Commission),
+        row("test", "Runs testing scripts.", COMMISSION, Action::Test),
+        row("deploy", "Installs an operating system.", DEPLOY, Action::Deploy),
+        row("release", "Gives the machine back.", RELEASE, Action::Release),
+        row("abort", "Stops what is going on.", &[COMMENT], Action::Abort),
+        row("mark_broken", "Takes the machine out of service.", &[COMMENT], Action::MarkBroken),
+        row("mark_fixed", "Puts the machine back into service.", &[COMMENT], Action::MarkFixed),
+        row(
+            "override_failed_testing",
+            "Accepts the machine in spite of failed tests.",
+            &[COMMENT],
+            Action::OverrideFailedTesting,
+        ),
+        row("rescue_mode", "Boots the ephemeral OS for repairs.", &[], Action::EnterRescueMode),
+        row("exit_rescue_mode", "Goes back to before.", &[], Action::ExitRescueMode),
+        row("lock", "Refuses every change from now on.", &[COMMENT], Action::Lock),
+        row("unlock", "Allows changes again.", &[COMMENT], Action::Unlock),
+        row("power_on", "Switches on.", &[COMMENT], Action::PowerOn),
+        row("power_off", "Switches off.", &[COMMENT], Action::PowerOff),
+        post("MachineHandler", MACHINE, "Merges keys into the owner's data.", set_owner_data)
+            .op("set_owner_data"),
+        post("MachineHandler", MACHINE, "Merges keys into the owner's data.", set_owner_data)
+            .op("set_workload_annotations"),
+        post("MachineHandler", MACHINE, "Chooses how the disks are laid out.", set_storage_layout)
+            .op("set_storage_layout")
+            .params(&[
+                Param::required("storage_layout", "flat, lvm, bcache, blank…"),
+                Param::optional("boot_size", "Size of /boot."),
+                Param::optional("root_size", "Size of the root file system."),
+                Param::optional("vg_name", "LVM: the volume group."),
+                Param::optional("lv_name", "LVM: the logical volume."),
+                Param::optional("lv_size", "LVM: the logical volume's size."),
+            ]),
+        post("MachineHandler", MACHINE, "Chooses the deployed system's network.", set_network)
+            .op("set_network")
+            .params(&[Param::required(
+                "network",
+                "The network as maas-netconfig's model, in YAML or JSON; an extension.",
+            )]),
+        get("MachineHandler", MACHINE, "What a deployment would do.", preview)
+            .op("preview")
+            .params(DEPLOY),
+        get("MachineHandler", MACHINE, "curtin's merged configuration.", curtin_config)
+            .op("get_curtin_config"),
+    ]
+}
+
+/// The commands that are one event.
+#[derive(Debug, Clone, Copy)]
+enum Action {
+    Commission,
+    Test,
+    Deploy,
+    Release,
+    Abort,
+    MarkBroken,
+    MarkFixed,
+    OverrideFailedTesting,
+    EnterRescueMode,
+    ExitRescueMode,
+    Lock,
+    Unlock,
+    PowerOn,
+    PowerOff,
+}
+
+fn row(
+    op: &'static str,
+    doc: &'static str,
+    params: &'static [Param],
+    action: Action,
+) -> Operation<Region> {
+    post("MachineHandler", MACHINE, doc, move |region, request| command(region, request, action))
+        .op(op)
+        .params(params)
+}
+
+async fn command(
+    region: Arc<Region>,
+    request: Request,
+    action: Action,
+) -> Result<Reply, Problem> {
+    let machine = find(&region, &request, Permission::View).await?;
+    let actor = actor(&request)?;
+    let comment = request.fields().text("comment")?.unwrap_or_default().to_owned();
+    let event = match action {
+        Action::Commission => commission_event(&region, &machine, &request).await?,
+        Action::Test => test_event(&region, &machine, &request).await?,
+        Action::Deploy => return deploy(&region, &request, &machine, comment).await,
+        // Releasing what is released, or being released, is done already.
+        Action::Release if matches!(machine.status, Status::Releasing | Status::Ready) => {
+            return reply(&machine);
+        }
+        Action::Release => release_event(&region, &machine, &request, comment).await?,
+        Action::Abort => Event::Abort { actor, comment },
+        Action::MarkBroken => Event::MarkBroken { actor, comment },
+        Action::MarkFixed => Event::MarkFixed { actor, comment },
+        Action::OverrideFailedTesting => Event::OverrideFailedTesting { actor, comment },
+        Action::EnterRescueMode => Event::EnterRescueMode { actor },
+        Action::ExitRescueMode => Event::ExitRescueMode { actor },
+        Action::Lock => Event::Lock { actor, comment },
+        Action::Unlock => Event::Unlock { actor, comment },
+        Action::PowerOn => Event::PowerOn { actor },
+        Action::PowerOff => Event::PowerOff { actor },
+    };
+    reply(&applied(region.apply(&machine.system_id, &event, Extras::default()).await)?)
+}
+
+/// What `commission` does to this machine, by the form's parameters.
+pub(super) async fn commission_event(
+    region: &Region,
+    machine: &Machine,
+    request: &Request,
+) -> Result<Event, Problem> {
+    let mut scripts =
+        chosen(region, machine, request, ScriptType::Commissioning, "commissioning_scripts").await?;
+    scripts.extend(chosen(region, machine, request, ScriptType::Testing, "testing_scripts").await?);
+    Ok(Event::Commission {
+        actor: actor(request)?,
+        enable_ssh: request.fields().flag("enable_ssh")?.unwrap_or(false),
+        scripts,
+    })
+}
+
+async fn test_event(
+    region: &Region,
+    machine: &Machine,
+    request: &Request,
+) -> Result<Event, Problem> {
+    Ok(Event::Test {
+        actor: actor(request)?,
+        enable_ssh: request.fields().flag("enable_ssh")?.unwrap_or(false),
+        scripts: chosen(region, machine, request, ScriptType::Testing, "testing_scripts").await?,
+    })
+}
+
+async fn release_event(
+    region: &Region,
+    machine: &Machine,
+    request: &Request,
+    comment: String,
+) -> Result<Event, Problem> {
+    let fields = request.fields();
+    let flag = |name| -> Result<bool, Problem> { Ok(fields.flag(name)?.unwrap_or(false)) };
+    let (secure, quick) = (flag("secure_erase")?, flag("quick_erase")?);
+    let erase = match (flag("erase")?, secure, quick) {
+        (false, _, _) => Erase::Keep,
+        (true, true, _) => Erase::Secure,
+        (true, false, true) => Erase::Quick,
+        (true, false, false) => Erase::Full,
+    };
+    let scripts = if erase == Erase::Keep {
+        Vec::new()
+    } else {
+        let all = region.scripts().await?;
+        let named = Choice::Named(vec![maas_core::commission::builtin::WIPE_SCRIPT.to_owned()]);
+        let wipe = choose(&all, ScriptType::Release, &named).map_err(Problem::internal)?;
+        let values = BTreeMap::from([
+            ("secure_erase".to_owned(), Value::Bool(secure)),
+            ("quick_erase".to_owned(), Value::Bool(quick)),
+        ]);
+        region.runs(machine, &wipe, &values).await?
+    };
+    Ok(Event::Release { actor: actor(request)?, erase, scripts, comment })
+}
+
+async fn chosen(
+    region: &Region,
+    machine: &Machine,
+    request: &Request,
+    kind: ScriptType,
+    parameter: &str,
+) -> Result<Vec<ScriptRun>, Problem> {
+    let texts = request.fields().texts(parameter)?;
+    let joined = (!texts.is_empty()).then(|| texts.join(","));
+    let all = region.scripts().await?;
+    let chosen = choose(&all, kind, &Choice::from_parameter(joined.as_deref()))
+        .map_err(|error| Problem::field(parameter, error.to_string()))?;
+    region.runs(machine, &chosen, &BTreeMap::new()).await
+}
+
+async fn deploy(
+    region: &Region,
+    request: &Request,
+    machine: &Machine,
+    comment: String,
+) -> Result<Reply, Problem> {
+    let order = deploy::Order::read(request)?;
+    let endpoints = region.endpoints_for(machine, request);
+    let actor = actor(request)?;
+    let deployed = deploy::deploy(region, machine, &actor, &order, &endpoints, comment).await?;
+    reply(&deployed)
+}
+
+async fn preview(region: Arc<Region>, request: Request) -> Result<Reply, Problem> {
+    let machine = find(&region, &request, Permission::View).await?;
+    let order = deploy::Order::read(&request)?;
+    let endpoints = region.endpoints_for(&machine, &request);
+    let actor = actor(&request)?;
+    let plan = deploy::plan(&region, &machine, &actor, &order, &endpoints).await?;
+    Reply::json(&deploy::shown(&plan))
+}
+
+async fn curtin_config(region: Arc<Region>, request: Request) -> Result<Reply, Problem> {
+    let machine = find(&region, &request, Permission::Edit).await?;
+    if !matches!(
+        machine.status,
+        Status::Deploying | Status::Deployed | Status::FailedDeployment
+    ) {
+        return Err(Problem::bad_request(format!(
+            "Machine {} is not in a deployment state.",
+            machine.hostname
+        )));
+    }
+    let plan = plan::stored(&region, &machine)
+        .await?
+        .ok_or_else(|| Problem::not_found("The machine has no deployment plan."))?;
+    Ok(Reply::text(deploy::curtin_yaml(&plan)?))
+}
+
+async fn set_owner_data(region: Arc<Region>, request: Request) -> Result<Reply, Problem> {
+    let machine = find(&region, &request, Permission::Edit).await?;
+    let actor = actor(&request)?;
+    if machine.owner.as_ref() != Some(&actor.username) {
+        return Err(Problem::Conflict("Only the owner can set owner data.".to_owned()));
+    }
+    let mut data = BTreeMap::new();
+    for name in request.fields().names() {
+        data.insert(name.to_owned(), request.fields().text(name)?.unwrap_or_default().to_owned());
+    }
+    let changed = region
+        .edit::<crate::region::ApplyError>(&machine.system_id, |machine| {
+            for (key, value) in &data {
+                if value.is_empty() {
+                    machine.owner_data.remove(key);
+                } else {
+                    machine.owner_data.insert(key.clone(), value.clone());
+                }
+            }
+            Ok(Vec::new())
+        })
+        .await?;
+    reply(&changed)
+}
+
+async fn set_storage_layout(region: Arc<Region>, request: Request) -> Result<Reply, Problem> {
+    let machine = find(&region, &request, Permission::Admin).await?;
+    must_be_configurable(&machine, "storage layout")?;
+    let layout = deploy::storage_layout(&machine, request.fields())?;
+    let changed = region
+        .edit::<crate::region::ApplyError>(&machine.system_id, |machine| {
+            machine.configuration.storage = layout.clone();
+            Ok(Vec::new())
+        })
+        .await?;
+    reply(&changed)
+}
+
+async fn set_network(region: Arc<Region>, request: Request) -> Result<Reply, Problem> {
+    let machine = find(&region, &request, Permission::Edit).await?;
+    must_be_configurable(&machine, "network")?;
+    let network = deploy::network(request.fields().required("network")?)?;
+    let changed = region
+        .edit::<crate::region::ApplyError>(&machine.system_id, |machine| {
+            machine.configuration.network = Some(network.clone());
+            Ok(Vec::new())
+        })
+        .await?;
+    reply(&changed)
+}
+
+fn must_be_configurable(machine: &Machine, what: &str) -> Result<(), Problem> {
+    if matches!(machine.status, Status::Ready | Status::Allocated) {
+        return Ok(());
+    }
+    Err(Problem::Conflict(format!(
+        "Cannot change the {what} because the machine is not Ready or Allocated."
+    )))
+}

@@ -1,0 +1,93 @@
+//! The MAAS API 2.0: one row and one short function per operation.
+
+mod account;
+mod actions;
+mod allocate;
+mod boot_resources;
+mod boot_sources;
+mod dates;
+mod events;
+mod machines;
+mod results;
+mod ssh_keys;
+mod users;
+mod version;
+pub(crate) mod view;
+
+pub(crate) use version::MAAS_VERSION;
+
+use std::collections::BTreeMap;
+
+use maas_core::machine::{Actor, Role as CoreRole};
+use serde_json::Value;
+
+use crate::http::{Operation, Problem, Request, Role};
+use crate::region::Region;
+
+/// Every operation of the API.
+#[must_use]
+pub fn operations() -> Vec<Operation<Region>> {
+    [
+        version::operations(),
+        users::operations(),
+        account::operations(),
+        ssh_keys::operations(),
+        machines::operations(),
+        allocate::operations(),
+        actions::operations(),
+        results::operations(),
+        events::operations(),
+        boot_sources::operations(),
+        boot_resources::operations(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+/// The signed-in user as the core knows users.
+fn actor(request: &Request) -> Result<Actor, Problem> {
+    let user = request
+        .caller()
+        .user()
+        .ok_or_else(|| Problem::unauthorized("Authorization Error: no credentials were given."))?;
+    let role = match user.role {
+        Role::Admin => CoreRole::Admin,
+        Role::User => CoreRole::User,
+    };
+    Ok(Actor { username: user.name.clone(), role })
+}
+
+/// Power parameters as MAAS's clients send them: a JSON object of texts, numbers and truth
+/// values. `None` for anything else.
+pub(crate) fn power_parameters(text: &str) -> Option<BTreeMap<String, String>> {
+    let Value::Object(members) = serde_json::from_str(text).ok()? else { return None };
+    members
+        .into_iter()
+        .map(|(name, value)| {
+            let value = match value {
+                Value::String(text) => text,
+                Value::Number(number) => number.to_string(),
+                Value::Bool(flag) => if flag { "y" } else { "n" }.to_owned(),
+                Value::Null => String::new(),
+                Value::Array(_) | Value::Object(_) => return None,
+            };
+            Some((name, value))
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn power_parameters_are_an_object_of_plain_values() {
+        let read = power_parameters(r#"{"power_address": "10.0.0.9", "port": 443, "k": null}"#);
+        let read = read.unwrap_or_default();
+        assert_eq!(read["port"], "443");
+        assert_eq!(read["k"], "");
+        assert_eq!(power_parameters("[]"), None);
+        assert_eq!(power_parameters(r#"{"a": {}}"#), None);
+    }
+}

@@ -1,0 +1,170 @@
+//! What the demo shows: a timeline for people, or one JSON object a line for programs.
+
+use std::io::{IsTerminal, Write};
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
+
+use serde_json::{Map, Value, json};
+
+/// How lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Style {
+    /// A timeline for people; colours only on a terminal.
+    Human,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Who acts in a step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Party {
+    /// The mirror that publishes the images.
+    Mirror,
+    /// The region.
+    Region,
+    /// The simulated machine.
+    Machine,
+    /// A user at the API.
+    User,
+}
+
+impl Party {
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Mirror => "mirror",
+            Self::Region => "region",
+            Self::Machine => "machine",
+            Self::User => "user",
+        }
+    }
+
+    /// The ANSI colour.
+    const fn colour(self) -> u8 {
+        match self {
+            Self::Mirror => 35,
+            Self::Region => 34,
+            Self::Machine => 33,
+            Self::User => 32,
+        }
+    }
+}
+
+/// The timeline; lines of several tasks never mix.
+#[derive(Debug)]
+pub(super) struct Timeline {
+    style: Style,
+    coloured: bool,
+    start: Instant,
+    chapter: Mutex<&'static str>,
+}
+
+impl Timeline {
+    pub(super) fn new(style: Style) -> Self {
+        let coloured = style == Style::Human
+            && std::io::stdout().is_terminal()
+            && std::env::var_os("NO_COLOR").is_none();
+        Self { style, coloured, start: Instant::now(), chapter: Mutex::new("") }
+    }
+
+    /// Milliseconds since the demo began.
+    pub(super) fn elapsed_ms(&self) -> u64 {
+        u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    pub(super) const fn style(&self) -> Style {
+        self.style
+    }
+
+    /// Opens a chapter; opening the one that is open changes nothing.
+    pub(super) fn chapter(&self, title: &'static str) {
+        let mut chapter = self.chapter.lock().unwrap_or_else(PoisonError::into_inner);
+        if *chapter == title {
+            return;
+        }
+        *chapter = title;
+        if self.style == Style::Human {
+            print_line(&if self.coloured {
+                format!("\n\x1b[1m{title}\x1b[0m")
+            } else {
+                format!("\n{title}")
+            });
+        }
+    }
+
+    /// One step.
+    pub(super) fn step(&self, party: Party, step: &str, detail: &str) {
+        let elapsed = self.elapsed_ms();
+        match self.style {
+            Style::Json => {
+                let chapter = *self.chapter.lock().unwrap_or_else(PoisonError::into_inner);
+                print_line(
+                    &json!({"elapsed_ms": elapsed, "chapter": chapter, "party": party.word(),
+                            "step": step, "detail": detail})
+                    .to_string(),
+                );
+            }
+            Style::Human => print_line(&self.human(elapsed, party, step, detail)),
+        }
+    }
+
+    fn human(&self, elapsed: u64, party: Party, step: &str, detail: &str) -> String {
+        let time = format!("{:>3}.{:03}", elapsed / 1000, elapsed % 1000);
+        // Machines' texts may hold anything: a timeline line stays one line.
+        let detail: String =
+            detail.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect();
+        let word = party.word();
+        if self.coloured {
+            let colour = party.colour();
+            format!("  \x1b[2m{time}\x1b[0m  \x1b[{colour}m{word:<8}\x1b[0m {step:<22} \x1b[2m{detail}\x1b[0m")
+        } else {
+            format!("  {time}  {word:<8} {step:<22} {detail}").trim_end().to_owned()
+        }
+    }
+
+    /// The last line: what came of it. `facts` are added to the JSON object.
+    pub(super) fn result(&self, result: &str, sentence: &str, facts: Map<String, Value>) {
+        match self.style {
+            Style::Json => {
+                let mut object = Map::new();
+                object.insert("result".to_owned(), json!(result));
+                object.insert("elapsed_ms".to_owned(), json!(self.elapsed_ms()));
+                object.extend(facts);
+                print_line(&Value::Object(object).to_string());
+            }
+            Style::Human => {
+                let colour = if result == "deployed" { 32 } else { 31 };
+                print_line(&if self.coloured {
+                    format!("\n\x1b[1;{colour}m{sentence}\x1b[0m")
+                } else {
+                    format!("\n{sentence}")
+                });
+                for (name, value) in facts {
+                    let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+                    print_line(&format!("  {name:<12} {value}"));
+                }
+            }
+        }
+    }
+}
+
+/// A reader that went away (`demo | head`) is no reason to stop the deployment.
+#[allow(clippy::let_underscore_must_use, reason = "nobody is left to be told")]
+fn print_line(line: &str) {
+    let mut out = std::io::stdout().lock();
+    let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_for_people_holds_time_party_step_and_detail_on_one_line() {
+        let timeline =
+            Timeline { style: Style::Human, coloured: false, start: Instant::now(), chapter: Mutex::new("") };
+        assert_eq!(
+            timeline.human(1234, Party::Machine, "netboot", "GET\n/ipxe.cfg"),
+            "    1.234  machine  netboot                GET /ipxe.cfg"
+        );
+    }
+}

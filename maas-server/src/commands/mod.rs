@@ -1,0 +1,57 @@
+//! The commands of the program, one file each.
+
+mod apikey;
+mod demo;
+mod serve;
+mod simulate;
+mod user;
+
+use std::error::Error;
+use std::io::Write;
+use std::process::ExitCode;
+
+use crate::cli::{Cli, Command};
+use crate::with_causes;
+
+/// Why a command ended; printed with all its causes.
+type Failure = Box<dyn Error + Send + Sync>;
+
+/// Runs one command to its end.
+///
+/// The exit code is 0 when it did what was asked and 1 otherwise; clap has already answered a
+/// wrong command line with 2.
+#[must_use]
+pub fn run(cli: Cli) -> ExitCode {
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return report(&error),
+    };
+    let ended = runtime.block_on(async {
+        match cli.command {
+            Command::Demo(args) => demo::run(args).await,
+            Command::Serve(args) => serve::run(args).await.map(|()| ExitCode::SUCCESS),
+            Command::Simulate(args) => simulate::run(args).await.map(|()| ExitCode::SUCCESS),
+            Command::User(args) => user::run(args).await.map(|()| ExitCode::SUCCESS),
+            Command::Apikey(args) => apikey::run(args).await.map(|()| ExitCode::SUCCESS),
+        }
+    });
+    match ended {
+        Ok(code) => code,
+        Err(error) => report(error.as_ref()),
+    }
+}
+
+/// Prints an error with its causes on one line.
+fn report(error: &dyn Error) -> ExitCode {
+    // With standard error closed nobody is left to be told; the exit code still says it.
+    writeln!(std::io::stderr().lock(), "maas-server: {}", with_causes(error)).ok();
+    ExitCode::FAILURE
+}
+
+/// One line on standard output.
+fn say(line: &str) -> Result<(), Failure> {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{line}")?;
+    out.flush()?;
+    Ok(())
+}

@@ -1,0 +1,334 @@
+//! Files as replies: whole or one range of them, with validators, never shorter than announced.
+
+use std::future::Future as _;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use http_body::{Body, Frame, SizeHint};
+use tokio::task::JoinHandle;
+
+use super::{Problem, Reply};
+
+/// How many bytes are read and sent at a time.
+pub const CHUNK_LEN: usize = 256 * 1024;
+
+/// A file ready to be sent; its length is known to be right.
+#[derive(Clone, Debug)]
+pub struct FileContent {
+    file: Arc<std::fs::File>,
+    length: u64,
+    media_type: String,
+    tag: Option<String>,
+}
+
+/// Why a file cannot be sent.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum FileError {
+    /// There is no such file.
+    #[error("no file {path}")]
+    Absent {
+        /// Its path.
+        path: PathBuf,
+    },
+    /// It is a directory or a device.
+    #[error("{path} is not a regular file")]
+    NotAFile {
+        /// Its path.
+        path: PathBuf,
+    },
+    /// It is shorter or longer than it must be.
+    #[error("{path} has {found} bytes in place of {expected}")]
+    Length {
+        /// Its path.
+        path: PathBuf,
+        /// The bytes it must have.
+        expected: u64,
+        /// The bytes it has.
+        found: u64,
+    },
+    /// The system refuses.
+    #[error("cannot read {path}")]
+    Io {
+        /// Its path.
+        path: PathBuf,
+        /// The system's reason.
+        #[source]
+        source: io::Error,
+    },
+}
+
+impl From<FileError> for Problem {
+    fn from(error: FileError) -> Self {
+        match error {
+            FileError::Absent { .. } | FileError::NotAFile { .. } => Self::not_found("Not Found"),
+            other => Self::internal(other),
+        }
+    }
+}
+
+impl FileContent {
+    /// Opens a file. With `expected`, in bytes, a file of any other length is an error: a
+    /// truncated image must not be answered as a whole one.
+    ///
+    /// # Errors
+    /// [`FileError`].
+    pub async fn open(path: &Path, expected: Option<u64>) -> Result<Self, FileError> {
+        let path = path.to_owned();
+        let at = path.clone();
+        let opened = tokio::task::spawn_blocking(move || open(&path, expected)).await;
+        opened.map_err(|error| FileError::Io { path: at, source: io::Error::other(error) })?
+    }
+
+    /// The media type in place of `application/octet-stream`.
+    #[must_use]
+    pub fn media_type(mut self, media_type: impl Into<String>) -> Self {
+        self.media_type = media_type.into();
+        self
+    }
+
+    /// A digest of the content (hex SHA-256): becomes the strong `ETag`.
+    #[must_use]
+    pub fn digest(mut self, digest: &str) -> Self {
+        self.tag = Some(format!("\"{digest}\""));
+        self
+    }
+
+    /// The length in bytes.
+    #[must_use]
+    pub fn length(&self) -> u64 {
+        self.length
+    }
+
+    /// The answer to a request with these headers: 200, 206, 304 or 416.
+    #[must_use]
+    pub fn reply(self, request: &HeaderMap) -> Reply {
+        let tag = self.tag.as_deref().and_then(|tag| HeaderValue::from_str(tag).ok());
+        let with_tag = |reply: Reply| match &tag {
+            Some(tag) => reply.header(header::ETAG, tag.clone()),
+            None => reply,
+        };
+        let text = |name| request.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+        if let (Some(tag), Some(sent)) = (&self.tag, text(header::IF_NONE_MATCH))
+            && if_none_match(sent, tag)
+        {
+            return with_tag(Reply::empty(StatusCode::NOT_MODIFIED));
+        }
+        // A range of another version of the file would be worse than all of this one.
+        let same = text(header::IF_RANGE).is_none_or(|sent| Some(sent) == self.tag.as_deref());
+        let range = text(header::RANGE).filter(|_| same);
+        let range = range.map_or(Range::Whole, |range| parse_range(range, self.length));
+        let (start, end) = match range {
+            Range::Whole => (0, self.length),
+            Range::Part { start, end } => (start, end),
+            Range::Outside => {
+                let reply = Reply::text("The range lies outside the file.")
+                    .status(StatusCode::RANGE_NOT_SATISFIABLE);
+                return content_range(with_tag(reply), &format!("bytes */{}", self.length));
+            }
+        };
+        let body = FileBody::new(self.file, start, end);
+        let reply = Reply::stream(&self.media_type, Some(end - start), body)
+            .header(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+        let reply = with_tag(reply);
+        if range == Range::Whole {
+            return reply;
+        }
+        let range = format!("bytes {start}-{}/{}", end - 1, self.length);
+        content_range(reply.status(StatusCode::PARTIAL_CONTENT), &range)
+    }
+}
+
+fn content_range(reply: Reply, range: &str) -> Reply {
+    match HeaderValue::from_str(range) {
+        Ok(value) => reply.header(header::CONTENT_RANGE, value),
+        Err(error) => Problem::internal(error).into_reply(),
+    }
+}
+
+fn open(path: &Path, expected: Option<u64>) -> Result<FileContent, FileError> {
+    let failed = |source: io::Error| match source.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => {
+            FileError::Absent { path: path.to_owned() }
+        }
+        _ => FileError::Io { path: path.to_owned(), source },
+    };
+    // Looked at before it is opened: opening a FIFO would wait for its writer.
+    if !std::fs::metadata(path).map_err(failed)?.is_file() {
+        return Err(FileError::NotAFile { path: path.to_owned() });
+    }
+    let file = std::fs::File::open(path).map_err(failed)?;
+    let length = file.metadata().map_err(failed)?.len();
+    if let Some(expected) = expected.filter(|expected| *expected != length) {
+        return Err(FileError::Length { path: path.to_owned(), expected, found: length });
+    }
+    let media_type = "application/octet-stream".to_owned();
+    Ok(FileContent { file: Arc::new(file), length, media_type, tag: None })
+}
+
+/// Whether an `If-None-Match` names the tag (weak comparison, RFC 9110 13.1.2).
+#[must_use]
+pub fn if_none_match(sent: &str, tag: &str) -> bool {
+    let mut tags = sent.split(',').map(str::trim);
+    tags.any(|one| one == "*" || one.strip_prefix("W/").unwrap_or(one) == tag)
+}
+
+/// What a `Range` asks of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Range {
+    /// All of it: the header is to be ignored (another unit, several ranges, bad syntax).
+    Whole,
+    /// The bytes from `start` up to, not including, `end`.
+    Part {
+        /// The first byte.
+        start: u64,
+        /// The byte after the last.
+        end: u64,
+    },
+    /// Bytes that the file has not.
+    Outside,
+}
+
+/// Reads a `Range` header for a file of `length` bytes (RFC 9110 14.2).
+#[must_use]
+pub fn parse_range(value: &str, length: u64) -> Range {
+    match read_range(value) {
+        None => Range::Whole,
+        Some((None, count)) => match count {
+            Some(count) if count > 0 && length > 0 => {
+                Range::Part { start: length.saturating_sub(count), end: length }
+            }
+            _ => Range::Outside,
+        },
+        Some((Some(first), Some(last))) if last < first => Range::Whole,
+        Some((Some(first), _)) if first >= length => Range::Outside,
+        Some((Some(start), last)) => {
+            let end = last.map_or(length, |last| last.saturating_add(1).min(length));
+            Range::Part { start, end }
+        }
+    }
+}
+
+/// The two numbers of `bytes=1-2`, one of which may be missing.
+fn read_range(value: &str) -> Option<(Option<u64>, Option<u64>)> {
+    let (unit, range) = value.split_once('=')?;
+    if !unit.trim().eq_ignore_ascii_case("bytes") {
+        return None;
+    }
+    let (first, last) = range.trim().split_once('-')?;
+    let digits = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
+    if !digits(first) || !digits(last) || (first.is_empty() && last.is_empty()) {
+        return None;
+    }
+    // A number too large for us is larger than any file.
+    let number = |text: &str| (!text.is_empty()).then(|| text.parse().unwrap_or(u64::MAX));
+    Some((number(first), number(last)))
+}
+
+/// The bytes of a file from `next` to `end`, read on the blocking threads one chunk ahead.
+///
+/// No thread waits while the client is slow: a read is started when the chunk before it goes
+/// out, so hundreds of stalled downloads hold no more than their chunks.
+struct FileBody {
+    file: Arc<std::fs::File>,
+    next: u64,
+    end: u64,
+    sent: u64,
+    reading: Option<JoinHandle<io::Result<Bytes>>>,
+    // Chunks that were handed out; when the connection has dropped its half, the memory is used
+    // again and need not be cleared.
+    spare: Vec<Bytes>,
+}
+
+impl FileBody {
+    fn new(file: Arc<std::fs::File>, start: u64, end: u64) -> Self {
+        Self { file, next: start, end, sent: start, reading: None, spare: Vec::new() }
+    }
+
+    fn read_ahead(&mut self) {
+        let length = usize::try_from(self.end - self.next).unwrap_or(CHUNK_LEN).min(CHUNK_LEN);
+        if length == 0 {
+            return;
+        }
+        let (file, at) = (Arc::clone(&self.file), self.next);
+        let buffer = self.buffer();
+        self.next += length as u64;
+        self.reading =
+            Some(tokio::task::spawn_blocking(move || read_chunk(&file, at, length, buffer)));
+    }
+
+    /// A used buffer when one is free.
+    fn buffer(&mut self) -> BytesMut {
+        for _ in 0..self.spare.len() {
+            match self.spare.remove(0).try_into_mut() {
+                Ok(free) => return free,
+                Err(busy) => self.spare.push(busy),
+            }
+        }
+        BytesMut::new()
+    }
+}
+
+fn read_chunk(
+    file: &std::fs::File,
+    at: u64,
+    length: usize,
+    mut buffer: BytesMut,
+) -> io::Result<Bytes> {
+    buffer.resize(length, 0);
+    file.read_exact_at(&mut buffer, at)?;
+    Ok(buffer.freeze())
+}
+
+impl Body for FileBody {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+        let this = self.get_mut();
+        if this.reading.is_none() {
+            this.read_ahead();
+        }
+        let Some(reading) = &mut this.reading else { return Poll::Ready(None) };
+        let read = ready!(Pin::new(reading).poll(cx));
+        this.reading = None;
+        let bytes = read.map_err(io::Error::other).flatten();
+        match bytes {
+            Ok(bytes) => {
+                this.sent += bytes.len() as u64;
+                this.read_ahead();
+                if this.next < this.end && this.spare.len() < 3 {
+                    this.spare.push(bytes.clone());
+                }
+                Poll::Ready(Some(Ok(Frame::data(bytes))))
+            }
+            Err(error) => {
+                // The file shrank or the disk fails: the connection is cut, so that the client
+                // sees fewer bytes than announced.
+                this.next = this.end;
+                tracing::error!(error = %error, "a file could not be read to its end");
+                Poll::Ready(Some(Err(error)))
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.sent >= self.end
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.end.saturating_sub(self.sent))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,73 @@
+//! What the core's plan needs from the database, and the plan that a machine keeps.
+
+use maas_core::cloud_init::VendorData;
+use maas_core::deploy::{AptSettings, DeploymentPlan, Endpoints};
+use maas_core::image::{EphemeralDefaults, Images};
+use maas_core::machine::{Machine, Status};
+
+use crate::http::Problem;
+use crate::region::Region;
+use crate::store::Attachment;
+
+/// The plan that the machine is being, or was, deployed by.
+pub(crate) async fn stored(
+    region: &Region,
+    machine: &Machine,
+) -> Result<Option<DeploymentPlan>, Problem> {
+    let stored = region.store.attachment(&machine.system_id, Attachment::Plan).await;
+    let Some(bytes) = stored.map_err(Problem::internal)? else { return Ok(None) };
+    serde_json::from_slice(bytes.expose()).map(Some).map_err(Problem::internal)
+}
+
+/// The ephemeral OS for everything but deployments: Ubuntu's newest release that is there, unless
+/// an older one is the only one.
+pub(crate) async fn defaults(region: &Region) -> Result<EphemeralDefaults, Problem> {
+    let defaults = EphemeralDefaults::default();
+    let images = region.images.current();
+    let has = |release: &str| {
+        images.0.iter().any(|image| image.os == defaults.osystem && image.release == release)
+    };
+    if has(&defaults.release) {
+        return Ok(defaults);
+    }
+    let release = newest_release(&images, &defaults.osystem);
+    Ok(EphemeralDefaults { release: release.unwrap_or(defaults.release.clone()), ..defaults })
+}
+
+/// By the kernels' version: names of releases do not sort.
+fn newest_release(images: &Images, os: &str) -> Option<String> {
+    let newest = images
+        .0
+        .iter()
+        .filter(|image| image.os == os && !image.is_custom())
+        .max_by_key(|image| maas_core::image::Series::find(&image.release).map(|s| s.number()));
+    newest.map(|image| image.release.clone())
+}
+
+/// Package archives and proxy.
+pub(crate) async fn apt(_: &Region) -> Result<AptSettings, Problem> {
+    Ok(AptSettings::default())
+}
+
+/// The vendor data of a machine, or of one that is enlisting.
+pub(crate) async fn vendor_data(
+    region: &Region,
+    machine: Option<&Machine>,
+    _endpoints: &Endpoints,
+) -> Result<String, Problem> {
+    if let Some(machine) = machine
+        && matches!(machine.status, Status::Deploying | Status::Deployed)
+        && let Some(plan) = stored(region, machine).await?
+    {
+        return Ok(plan.vendor_data().expose().clone());
+    }
+    Ok(VendorData::default().item().into_inner())
+}
+
+/// The program that unpacks curtin's configuration and runs curtin.
+pub(crate) async fn installer(
+    region: &Region,
+    plan: &DeploymentPlan,
+) -> Result<Vec<u8>, Problem> {
+    plan.installer(region.curtin_pack.as_deref()).map_err(Problem::internal)
+}

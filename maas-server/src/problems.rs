@@ -1,0 +1,59 @@
+//! Errors of the domain as answers: one place decides on status and sentence.
+
+use maas_core::machine::refusal::RefusalKind;
+use maas_core::machine::{Machine, Precondition, Refusal};
+
+use crate::http::Problem;
+use crate::region::{AllocateError, ApplyError};
+
+/// What a client is told when a machine is not there or not for it to see.
+pub(crate) const NO_MACHINE: &str = "No Machine matches the given query.";
+
+/// The changed machine, or the answer that says why it did not change.
+pub(crate) fn applied(result: Result<Machine, ApplyError>) -> Result<Machine, Problem> {
+    result.map_err(Problem::from)
+}
+
+impl From<ApplyError> for Problem {
+    fn from(error: ApplyError) -> Self {
+        match error {
+            ApplyError::NotFound(_) => Self::not_found(NO_MACHINE),
+            ApplyError::Refused(refusal) => refusal.into(),
+            ApplyError::Duplicate(duplicate) => Self::Conflict(duplicate.to_string()),
+            ApplyError::Busy(_) => Self::Unavailable {
+                text: error.to_string(),
+                retry_after: std::time::Duration::from_secs(1),
+            },
+            other => Self::internal(other),
+        }
+    }
+}
+
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        let text = match &refusal {
+            Refusal::Precondition(precondition) => with_remedy(precondition),
+            other => other.to_string(),
+        };
+        match refusal.kind() {
+            RefusalKind::NotFound => Self::NotFound(text),
+            RefusalKind::Forbidden => Self::Forbidden(text),
+            RefusalKind::Invalid => Self::BadRequest(text),
+            _ => Self::Conflict(text),
+        }
+    }
+}
+
+impl From<AllocateError> for Problem {
+    fn from(error: AllocateError) -> Self {
+        match error {
+            AllocateError::NoMatch => Self::Conflict("No machine available.".to_owned()),
+            AllocateError::Apply(error) => error.into(),
+        }
+    }
+}
+
+/// What does not hold and what to do about it.
+pub(crate) fn with_remedy(precondition: &Precondition) -> String {
+    format!("{precondition}: {}", precondition.remedy())
+}

@@ -1,0 +1,23 @@
+//! The rack: everything that a machine fetches before it has an operating system.
+
+mod boot;
+mod images;
+
+use crate::http::{Access, Operation, get};
+use crate::region::Region;
+
+/// Every operation of the rack, the same names over HTTP that TFTP would have.
+#[must_use]
+pub fn operations() -> Vec<Operation<Region>> {
+    vec![
+        get("RackImages", "/images/{*path}", "A file of an image, by its SHA-256.", images::file)
+            .access(Access::Anonymous),
+        get(
+            "RackBootFiles",
+            "/{*path}",
+            "A boot loader, or the configuration that it asks for.",
+            boot::file,
+        )
+        .access(Access::Anonymous),
+    ]
+}

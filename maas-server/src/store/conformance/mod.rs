@@ -1,0 +1,128 @@
+//! One suite for every store: what [`super::Store`] promises, whatever is behind it.
+
+#![allow(clippy::unwrap_used)]
+
+mod accounts;
+mod history;
+mod machines;
+#[cfg(feature = "sqlite")]
+mod model;
+mod outbox;
+mod races;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use maas_core::id::SystemId;
+use maas_core::machine::{
+    Architecture, BootFacts, Level, Machine, NodeCredentials, Power, PowerState, Record, Status,
+};
+use maas_core::secret::Secret;
+use maas_core::time::Timestamp;
+
+/// A test of any store.
+#[cfg(all(feature = "sqlite", feature = "postgres", unix))]
+type Case =
+    fn(std::sync::Arc<dyn super::Store>) -> std::pin::Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Names the tests of a module and runs each on an empty in-memory and an empty SQLite store;
+/// `cases` lists them for PostgreSQL, where a server must be started first.
+macro_rules! conforms {
+    ($($name:ident),* $(,)?) => {
+        #[cfg(all(feature = "sqlite", feature = "postgres", unix))]
+        pub(super) const CASES: &[(&str, super::Case)] = &[
+            $((concat!(module_path!(), "::", stringify!($name)), |store| Box::pin($name(store)))),*
+        ];
+
+        mod memory {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                super::$name(std::sync::Arc::new(crate::store::MemoryStore::new())).await;
+            })*
+        }
+
+        #[cfg(feature = "sqlite")]
+        mod sqlite {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                let directory = tempfile::tempdir().unwrap();
+                let file = directory.path().join("a name with %, ? and #.db");
+                let store = std::sync::Arc::new(crate::store::SqlStore::sqlite(&file).await.unwrap());
+                super::$name(store.clone()).await;
+                crate::store::Store::close(&*store).await.unwrap();
+            })*
+        }
+    };
+}
+use conforms;
+
+/// Every test.
+#[cfg(all(feature = "sqlite", feature = "postgres", unix))]
+pub(super) fn cases() -> impl Iterator<Item = (&'static str, Case)> {
+    [machines::CASES, outbox::CASES, history::CASES, accounts::CASES, races::CASES]
+        .into_iter()
+        .flatten()
+        .copied()
+}
+
+/// A machine that shares nothing unique with that of another number.
+pub(super) fn sample(number: u64) -> Machine {
+    Machine {
+        system_id: SystemId::from_entropy(number),
+        version: 0,
+        created: Timestamp(1_000),
+        updated: Timestamp(1_000),
+        hostname: format!("node-{number}"),
+        domain: "maas".to_owned(),
+        description: String::new(),
+        architecture: Architecture { arch: "amd64".to_owned(), subarch: "generic".to_owned() },
+        min_hwe_kernel: String::new(),
+        pool: "default".to_owned(),
+        zone: "default".to_owned(),
+        tags: BTreeSet::new(),
+        owner_data: BTreeMap::new(),
+        agent_name: String::new(),
+        mac_addresses: BTreeSet::from([format!(
+            "52:54:00:{:02x}:{:02x}:{:02x}",
+            number >> 16 & 255,
+            number >> 8 & 255,
+            number & 255
+        )]),
+        hardware_uuid: None,
+        status: Status::Ready,
+        previous_status: Status::New,
+        owner: None,
+        locked: false,
+        error_description: String::new(),
+        deadline: None,
+        last_step: None,
+        netboot: true,
+        enlisting: false,
+        enable_ssh: false,
+        last_ping: None,
+        scripts: Vec::new(),
+        configuration: maas_core::deploy::Configuration::default(),
+        deployment: None,
+        power: Power {
+            driver: "manual".to_owned(),
+            parameters: Secret::new(BTreeMap::new()),
+            state: PowerState::Unknown,
+        },
+        boot: BootFacts::default(),
+        credentials: NodeCredentials {
+            consumer_key: format!("consumer-{number}"),
+            token_key: format!("token-{number}"),
+            token_secret: Secret::new("secret".to_owned()),
+        },
+    }
+}
+
+/// A record that can be told from others by its description.
+pub(super) fn record(at: i64, level: Level, description: &str) -> Record {
+    Record {
+        at: Timestamp(at),
+        level,
+        kind: "Ready".to_owned(),
+        description: description.to_owned(),
+        username: None,
+    }
+}

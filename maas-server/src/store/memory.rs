@@ -1,0 +1,593 @@
+//! The store in memory: for embedders and tests; everything is lost with the process.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use maas_core::id::SystemId;
+use maas_core::machine::{Effect, Machine, Record};
+use maas_core::secret::Secret;
+use maas_core::time::Timestamp;
+
+use super::account::{ApiKey, SshKey, User};
+use super::change::{
+    Attachment, AttachmentChange, Change, NewMachine, ScriptOutput, Settled, StoredEffect, Stream,
+    WaitingEffects, due,
+};
+use super::document::RawDocument;
+use super::error::{AccountError, AddError, CommitError, DocumentError, Duplicate, StoreError};
+use super::filter::{MachineFilter, RecordFilter, StoredRecord};
+use super::{Pending, Store};
+
+/// The store in memory.
+#[derive(Debug, Default)]
+pub struct MemoryStore {
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    closed: bool,
+    /// In the order of creation.
+    machines: Vec<Machine>,
+    attachments: BTreeMap<(SystemId, &'static str), Secret<Vec<u8>>>,
+    effects: BTreeMap<u64, StoredEffect>,
+    records: BTreeMap<u64, StoredRecord>,
+    outputs: BTreeMap<(u64, Stream), (SystemId, Vec<u8>)>,
+    /// The last number given, by kind.
+    numbers: BTreeMap<String, u64>,
+    users: BTreeMap<String, User>,
+    api_keys: Vec<ApiKey>,
+    ssh_keys: BTreeMap<u64, SshKey>,
+    documents: BTreeMap<(&'static str, u64), RawDocument>,
+}
+
+impl MemoryStore {
+    /// An empty store.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    fn state(&self) -> Result<MutexGuard<'_, State>, StoreError> {
+        // A panic elsewhere leaves no change half made: each is checked before it is begun.
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.closed {
+            return Err(StoreError::Closed { database: "in memory".to_owned() });
+        }
+        Ok(state)
+    }
+
+    /// Does work on the state when the call is awaited.
+    fn on<'a, T, E, F>(&'a self, work: F) -> Pending<'a, T, E>
+    where
+        E: From<StoreError>,
+        F: FnOnce(&mut State) -> Result<T, E> + Send + 'a,
+    {
+        Box::pin(async move { work(&mut *self.state()?) })
+    }
+}
+
+impl State {
+    fn next(&mut self, kind: &str, count: u32) -> u64 {
+        let last = self.numbers.entry(kind.to_owned()).or_default();
+        let first = *last + 1;
+        *last += u64::from(count);
+        first
+    }
+
+    fn find(&self, matches: impl Fn(&Machine) -> bool) -> Option<Machine> {
+        self.machines.iter().find(|machine| matches(machine)).cloned()
+    }
+
+    fn index(&self, id: &SystemId, version: u64) -> Result<usize, CommitError> {
+        let index = self
+            .machines
+            .iter()
+            .position(|machine| machine.system_id == *id)
+            .ok_or_else(|| CommitError::Gone { system_id: id.clone() })?;
+        if self.machines[index].version != version {
+            return Err(CommitError::Conflict { system_id: id.clone(), expected: version });
+        }
+        Ok(index)
+    }
+
+    /// Refuses what another machine has.
+    fn check(&self, machine: &Machine) -> Result<(), Duplicate> {
+        for other in self.machines.iter().filter(|other| other.system_id != machine.system_id) {
+            if !machine.hostname.is_empty()
+                && machine.hostname.eq_ignore_ascii_case(&other.hostname)
+            {
+                return Err(Duplicate::Hostname { hostname: machine.hostname.clone() });
+            }
+        }
+        for mac in &machine.mac_addresses {
+            let mac = mac.to_ascii_lowercase();
+            let owner = self.machines.iter().find(|other| {
+                other.system_id != machine.system_id
+                    && other.mac_addresses.iter().any(|one| one.eq_ignore_ascii_case(&mac))
+            });
+            if let Some(owner) = owner {
+                return Err(Duplicate::Mac { mac, machine: owner.system_id.clone() });
+            }
+        }
+        Ok(())
+    }
+
+    fn append(
+        &mut self,
+        id: &SystemId,
+        now: Timestamp,
+        effects: Vec<Effect>,
+        records: Vec<Record>,
+        outputs: Vec<ScriptOutput>,
+    ) {
+        for effect in effects {
+            let number = self.next("effect", 1);
+            let due = due(&effect, now);
+            let stored = StoredEffect {
+                id: number,
+                system_id: id.clone(),
+                effect,
+                due,
+                attempts: 0,
+                error: String::new(),
+            };
+            self.effects.insert(number, stored);
+        }
+        for record in records {
+            let number = self.next("record", 1);
+            let stored = StoredRecord { id: number, system_id: id.clone(), record };
+            self.records.insert(number, stored);
+        }
+        for output in outputs {
+            self.outputs.insert((output.run_id, output.stream), (id.clone(), output.bytes));
+        }
+    }
+
+    fn attach(&mut self, id: &SystemId, attachment: Attachment, change: AttachmentChange) {
+        let key = (id.clone(), attachment.name());
+        match change {
+            AttachmentChange::Keep => {}
+            AttachmentChange::Set(bytes) => {
+                self.attachments.insert(key, bytes);
+            }
+            AttachmentChange::Clear => {
+                self.attachments.remove(&key);
+            }
+        }
+    }
+
+    /// The first effect of each machine, as far as it is due.
+    fn due(&self, now: Timestamp, limit: u32) -> Vec<StoredEffect> {
+        let mut effects: Vec<_> =
+            self.heads().filter(|effect| effect.due <= now).cloned().collect();
+        effects.sort_by_key(|effect| (effect.due, effect.id));
+        effects.truncate(within(limit));
+        effects
+    }
+
+    /// The first effect of each machine.
+    fn heads(&self) -> impl Iterator<Item = &StoredEffect> {
+        let mut heads = BTreeMap::new();
+        for effect in self.effects.values() {
+            heads.entry(&effect.system_id).or_insert(effect);
+        }
+        heads.into_values()
+    }
+
+    fn user(&self, username: &str) -> Result<(), AccountError> {
+        if self.users.contains_key(username) {
+            return Ok(());
+        }
+        Err(AccountError::NoUser { username: username.to_owned() })
+    }
+
+    fn document(
+        &mut self,
+        kind: &'static str,
+        id: u64,
+        expected: u64,
+    ) -> Result<&mut RawDocument, DocumentError> {
+        let document =
+            self.documents.get_mut(&(kind, id)).ok_or(DocumentError::Gone { kind, id })?;
+        if document.version != expected {
+            return Err(DocumentError::Conflict { kind, id, expected });
+        }
+        Ok(document)
+    }
+
+    /// Refuses a key that another document of the kind has.
+    fn check_key(
+        &self,
+        kind: &'static str,
+        id: Option<u64>,
+        key: Option<&String>,
+    ) -> Result<(), DocumentError> {
+        let Some(key) = key else { return Ok(()) };
+        let taken = self.documents.iter().any(|(place, one)| {
+            place.0 == kind && Some(one.id) != id && one.key.as_ref() == Some(key)
+        });
+        if taken {
+            return Err(DocumentError::DuplicateKey { kind, key: key.clone() });
+        }
+        Ok(())
+    }
+}
+
+fn within(limit: u32) -> usize {
+    usize::try_from(limit).unwrap_or(usize::MAX)
+}
+
+impl Store for MemoryStore {
+    fn machine<'a>(&'a self, id: &'a SystemId) -> Pending<'a, Option<Machine>> {
+        self.on(|state| Ok(state.find(|machine| machine.system_id == *id)))
+    }
+
+    fn machine_by_token<'a>(&'a self, token_key: &'a str) -> Pending<'a, Option<Machine>> {
+        self.on(move |state| Ok(state.find(|machine| machine.credentials.token_key == token_key)))
+    }
+
+    fn machine_by_mac<'a>(&'a self, mac: &'a str) -> Pending<'a, Option<Machine>> {
+        self.on(|state| {
+            Ok(state.find(|machine| {
+                machine.mac_addresses.iter().any(|one| one.eq_ignore_ascii_case(mac))
+            }))
+        })
+    }
+
+    fn machine_by_uuid<'a>(&'a self, uuid: &'a str) -> Pending<'a, Option<Machine>> {
+        self.on(|state| {
+            Ok(state.find(|machine| {
+                machine.hardware_uuid.as_ref().is_some_and(|one| one.eq_ignore_ascii_case(uuid))
+            }))
+        })
+    }
+
+    fn machines<'a>(&'a self, filter: &'a MachineFilter) -> Pending<'a, Vec<Machine>> {
+        self.on(|state| {
+            filter.check()?;
+            Ok(state.machines.iter().filter(|machine| filter.matches(machine)).cloned().collect())
+        })
+    }
+
+    fn add(&self, new: NewMachine) -> Pending<'_, Machine, AddError> {
+        self.on(move |state| {
+            let NewMachine { mut machine, effects, records, outputs } = new;
+            let system_id = machine.system_id.clone();
+            if state.machines.iter().any(|other| other.system_id == system_id) {
+                return Err(Duplicate::SystemId { system_id }.into());
+            }
+            state.check(&machine)?;
+            machine.version = 1;
+            state.append(&system_id, machine.created, effects, records, outputs);
+            state.machines.push(machine.clone());
+            Ok(machine)
+        })
+    }
+
+    fn commit(&self, change: Change) -> Pending<'_, Machine, CommitError> {
+        self.on(move |state| {
+            let mut machine = change.machine;
+            let index = state.index(&machine.system_id, machine.version)?;
+            state.check(&machine)?;
+            machine.version += 1;
+            machine.updated = change.now;
+            let id = machine.system_id.clone();
+            if change.waiting_effects == WaitingEffects::Supersede {
+                state.effects.retain(|_, effect| effect.system_id != id);
+            }
+            state.append(&id, change.now, change.effects, change.records, change.outputs);
+            state.attach(&id, Attachment::Plan, change.plan);
+            state.attach(&id, Attachment::UserData, change.user_data);
+            state.machines[index] = machine.clone();
+            Ok(machine)
+        })
+    }
+
+    fn delete<'a>(&'a self, id: &'a SystemId, version: u64) -> Pending<'a, (), CommitError> {
+        self.on(move |state| {
+            let index = state.index(id, version)?;
+            state.machines.remove(index);
+            state.attachments.retain(|key, _| key.0 != *id);
+            state.effects.retain(|_, effect| effect.system_id != *id);
+            state.records.retain(|_, record| record.system_id != *id);
+            state.outputs.retain(|_, (owner, _)| owner != id);
+            Ok(())
+        })
+    }
+
+    fn attachment<'a>(
+        &'a self,
+        id: &'a SystemId,
+        attachment: Attachment,
+    ) -> Pending<'a, Option<Secret<Vec<u8>>>> {
+        self.on(move |state| Ok(state.attachments.get(&(id.clone(), attachment.name())).cloned()))
+    }
+
+    fn due_effects(&self, now: Timestamp, limit: u32) -> Pending<'_, Vec<StoredEffect>> {
+        self.on(move |state| Ok(state.due(now, limit)))
+    }
+
+    fn claim_effects(
+        &self,
+        now: Timestamp,
+        until: Timestamp,
+        limit: u32,
+    ) -> Pending<'_, Vec<StoredEffect>> {
+        self.on(move |state| {
+            let mut effects = state.due(now, limit);
+            effects.sort_unstable_by_key(|effect| effect.id);
+            for effect in &mut effects {
+                effect.due = until;
+                state.effects.insert(effect.id, effect.clone());
+            }
+            Ok(effects)
+        })
+    }
+
+    fn effect_done(&self, id: u64) -> Pending<'_, Settled> {
+        self.on(move |state| {
+            Ok(state.effects.remove(&id).map_or(Settled::Gone, |_| Settled::Stored))
+        })
+    }
+
+    fn effect_failed<'a>(
+        &'a self,
+        id: u64,
+        next_due: Timestamp,
+        error: &'a str,
+    ) -> Pending<'a, Settled> {
+        self.on(move |state| {
+            let Some(effect) = state.effects.get_mut(&id) else { return Ok(Settled::Gone) };
+            effect.due = next_due;
+            effect.attempts += 1;
+            error.clone_into(&mut effect.error);
+            Ok(Settled::Stored)
+        })
+    }
+
+    fn machines_past_deadline(&self, now: Timestamp, limit: u32) -> Pending<'_, Vec<Machine>> {
+        self.on(move |state| {
+            let mut overdue: Vec<_> = state
+                .machines
+                .iter()
+                .filter_map(|machine| Some((machine.deadline.as_ref()?.at, machine)))
+                .filter(|&(at, _)| at <= now)
+                .collect();
+            overdue.sort_by_key(|&(at, _)| at);
+            Ok(overdue
+                .into_iter()
+                .take(within(limit))
+                .map(|(_, machine)| machine.clone())
+                .collect())
+        })
+    }
+
+    fn next_wakeup(&self) -> Pending<'_, Option<Timestamp>> {
+        self.on(|state| {
+            let deadlines =
+                state.machines.iter().filter_map(|machine| Some(machine.deadline.as_ref()?.at));
+            Ok(deadlines.chain(state.heads().map(|effect| effect.due)).min())
+        })
+    }
+
+    fn records<'a>(&'a self, filter: &'a RecordFilter) -> Pending<'a, Vec<StoredRecord>> {
+        self.on(move |state| {
+            filter.check()?;
+            let matching = state.records.values().filter(|record| filter.matches(record)).cloned();
+            let limit = within(filter.limit);
+            if filter.takes_oldest() {
+                let mut page: Vec<_> = matching.take(limit).collect();
+                page.reverse();
+                return Ok(page);
+            }
+            Ok(matching.rev().take(limit).collect())
+        })
+    }
+
+    fn outputs(&self, run_id: u64) -> Pending<'_, Vec<ScriptOutput>> {
+        self.on(move |state| {
+            let outputs = Stream::ALL.into_iter().filter_map(|stream| {
+                let (_, bytes) = state.outputs.get(&(run_id, stream))?;
+                Some(ScriptOutput { run_id, stream, bytes: bytes.clone() })
+            });
+            Ok(outputs.collect())
+        })
+    }
+
+    fn prune_records(&self, before: Timestamp, limit: u32) -> Pending<'_, u64> {
+        self.on(move |state| {
+            let mut old: Vec<_> = state
+                .records
+                .values()
+                .filter(|stored| stored.record.at < before)
+                .map(|stored| (stored.record.at, stored.id))
+                .collect();
+            old.sort_unstable();
+            old.truncate(within(limit));
+            for (_, id) in &old {
+                state.records.remove(id);
+            }
+            Ok(old.len() as u64)
+        })
+    }
+
+    fn next_ids<'a>(&'a self, kind: &'a str, count: u32) -> Pending<'a, u64> {
+        self.on(move |state| Ok(state.next(&format!("ids {kind}"), count)))
+    }
+
+    fn create_user(&self, user: User) -> Pending<'_, (), AccountError> {
+        self.on(move |state| {
+            if state.users.contains_key(&user.username) {
+                return Err(AccountError::Exists { what: format!("user {:?}", user.username) });
+            }
+            state.users.insert(user.username.clone(), user);
+            Ok(())
+        })
+    }
+
+    fn update_user(&self, user: User) -> Pending<'_, (), AccountError> {
+        self.on(move |state| {
+            let Some(old) = state.users.get_mut(&user.username) else {
+                return Err(AccountError::NoUser { username: user.username });
+            };
+            *old = User { created: old.created, ..user };
+            Ok(())
+        })
+    }
+
+    fn user<'a>(&'a self, username: &'a str) -> Pending<'a, Option<User>> {
+        self.on(move |state| Ok(state.users.get(username).cloned()))
+    }
+
+    fn users(&self) -> Pending<'_, Vec<User>> {
+        self.on(|state| Ok(state.users.values().cloned().collect()))
+    }
+
+    fn delete_user<'a>(&'a self, username: &'a str) -> Pending<'a, bool> {
+        self.on(move |state| {
+            state.api_keys.retain(|key| key.username != username);
+            state.ssh_keys.retain(|_, key| key.username != username);
+            Ok(state.users.remove(username).is_some())
+        })
+    }
+
+    fn create_api_key(&self, key: ApiKey) -> Pending<'_, (), AccountError> {
+        self.on(move |state| {
+            state.user(&key.username)?;
+            if state.api_keys.iter().any(|one| one.token_key == key.token_key) {
+                return Err(AccountError::Exists { what: "the API key".to_owned() });
+            }
+            state.api_keys.push(key);
+            Ok(())
+        })
+    }
+
+    fn api_key<'a>(&'a self, token_key: &'a str) -> Pending<'a, Option<ApiKey>> {
+        self.on(move |state| {
+            Ok(state.api_keys.iter().find(|key| key.token_key == token_key).cloned())
+        })
+    }
+
+    fn api_keys<'a>(&'a self, username: &'a str) -> Pending<'a, Vec<ApiKey>> {
+        self.on(move |state| {
+            Ok(state.api_keys.iter().filter(|key| key.username == username).cloned().collect())
+        })
+    }
+
+    fn rename_api_key<'a>(&'a self, token_key: &'a str, name: &'a str) -> Pending<'a, bool> {
+        self.on(move |state| {
+            let key = state.api_keys.iter_mut().find(|key| key.token_key == token_key);
+            Ok(key.map(|key| name.clone_into(&mut key.name)).is_some())
+        })
+    }
+
+    fn delete_api_key<'a>(&'a self, token_key: &'a str) -> Pending<'a, bool> {
+        self.on(move |state| {
+            let before = state.api_keys.len();
+            state.api_keys.retain(|key| key.token_key != token_key);
+            Ok(state.api_keys.len() < before)
+        })
+    }
+
+    fn create_ssh_key(&self, key: SshKey) -> Pending<'_, u64, AccountError> {
+        self.on(move |state| {
+            state.user(&key.username)?;
+            let same = |one: &SshKey| one.username == key.username && one.key == key.key;
+            if state.ssh_keys.values().any(same) {
+                return Err(AccountError::Exists { what: "the SSH key".to_owned() });
+            }
+            let id = state.next("ssh key", 1);
+            state.ssh_keys.insert(id, SshKey { id, ..key });
+            Ok(id)
+        })
+    }
+
+    fn ssh_key(&self, id: u64) -> Pending<'_, Option<SshKey>> {
+        self.on(move |state| Ok(state.ssh_keys.get(&id).cloned()))
+    }
+
+    fn ssh_keys<'a>(&'a self, username: &'a str) -> Pending<'a, Vec<SshKey>> {
+        self.on(move |state| {
+            Ok(state.ssh_keys.values().filter(|key| key.username == username).cloned().collect())
+        })
+    }
+
+    fn delete_ssh_key(&self, id: u64) -> Pending<'_, bool> {
+        self.on(move |state| Ok(state.ssh_keys.remove(&id).is_some()))
+    }
+
+    fn document(&self, kind: &'static str, id: u64) -> Pending<'_, Option<RawDocument>> {
+        self.on(move |state| Ok(state.documents.get(&(kind, id)).cloned()))
+    }
+
+    fn document_by_key<'a>(
+        &'a self,
+        kind: &'static str,
+        key: &'a str,
+    ) -> Pending<'a, Option<RawDocument>> {
+        self.on(move |state| {
+            let mut documents = state.documents.range((kind, 0)..=(kind, u64::MAX));
+            let found = documents.find(|(_, document)| document.key.as_deref() == Some(key));
+            Ok(found.map(|(_, document)| document.clone()))
+        })
+    }
+
+    fn documents(&self, kind: &'static str) -> Pending<'_, Vec<RawDocument>> {
+        self.on(move |state| {
+            let documents = state.documents.range((kind, 0)..=(kind, u64::MAX));
+            Ok(documents.map(|(_, document)| document.clone()).collect())
+        })
+    }
+
+    fn insert_document(
+        &self,
+        kind: &'static str,
+        key: Option<String>,
+        body: String,
+    ) -> Pending<'_, u64, DocumentError> {
+        self.on(move |state| {
+            state.check_key(kind, None, key.as_ref())?;
+            let id = state.next(&format!("document {kind}"), 1);
+            state.documents.insert((kind, id), RawDocument { id, version: 1, key, body });
+            Ok(id)
+        })
+    }
+
+    fn update_document(
+        &self,
+        kind: &'static str,
+        id: u64,
+        version: u64,
+        key: Option<String>,
+        body: String,
+    ) -> Pending<'_, (), DocumentError> {
+        self.on(move |state| {
+            state.document(kind, id, version)?;
+            state.check_key(kind, Some(id), key.as_ref())?;
+            *state.document(kind, id, version)? =
+                RawDocument { id, version: version + 1, key, body };
+            Ok(())
+        })
+    }
+
+    fn delete_document(
+        &self,
+        kind: &'static str,
+        id: u64,
+        version: u64,
+    ) -> Pending<'_, (), DocumentError> {
+        self.on(move |state| {
+            state.document(kind, id, version)?;
+            state.documents.remove(&(kind, id));
+            Ok(())
+        })
+    }
+
+    fn close(&self) -> Pending<'_, ()> {
+        Box::pin(async move {
+            self.state.lock().unwrap_or_else(PoisonError::into_inner).closed = true;
+            Ok(())
+        })
+    }
+}

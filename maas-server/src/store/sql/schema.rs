@@ -1,0 +1,60 @@
+//! The tables, brought up to date step by step.
+
+use sqlx::{AnyConnection, AssertSqlSafe, Connection, Row};
+
+use super::Fault;
+use super::address::Dialect;
+
+/// The steps: number `n` leads from version `n - 1` to version `n`. A step that was released is
+/// never edited.
+const STEPS: &[&str] = &[include_str!("migrations/1.sql")];
+
+/// Serialises servers that start together on PostgreSQL; any constant number does.
+const ADVISORY_LOCK: &str = "SELECT pg_advisory_xact_lock(7381202611)";
+
+/// The version that this program writes.
+pub(super) const VERSION: u64 = STEPS.len() as u64;
+
+/// How the database stands towards this program.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// It has this program's tables.
+    Current,
+    /// A newer program wrote it; nothing was touched.
+    Newer {
+        /// The version found.
+        found: u64,
+    },
+}
+
+/// Brings the tables up to date, in one transaction.
+pub(super) async fn migrate(
+    connection: &mut AnyConnection,
+    dialect: Dialect,
+) -> Result<Standing, Fault> {
+    let mut transaction = connection.begin_with(dialect.begin()).await?;
+    if dialect == Dialect::Postgres {
+        sqlx::query(ADVISORY_LOCK).execute(&mut *transaction).await?;
+    }
+    sqlx::query("CREATE TABLE IF NOT EXISTS schema_version (version BIGINT NOT NULL)")
+        .execute(&mut *transaction)
+        .await?;
+    let row = sqlx::query("SELECT COALESCE(MAX(version), 0) FROM schema_version")
+        .fetch_one(&mut *transaction)
+        .await?;
+    let found = u64::try_from(row.try_get::<i64, _>(0)?)?;
+    if found > VERSION {
+        transaction.rollback().await?;
+        return Ok(Standing::Newer { found });
+    }
+    for (version, step) in (1u64..).zip(STEPS).skip(usize::try_from(found)?) {
+        let text = step.replace("{BYTES}", dialect.bytes()).replace("{COUNTED}", dialect.counted());
+        sqlx::raw_sql(AssertSqlSafe(text)).execute(&mut *transaction).await?;
+        sqlx::query("INSERT INTO schema_version (version) VALUES ($1)")
+            .bind(i64::try_from(version)?)
+            .execute(&mut *transaction)
+            .await?;
+    }
+    transaction.commit().await?;
+    Ok(Standing::Current)
+}

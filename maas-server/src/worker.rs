@@ -1,0 +1,17 @@
+//! The two workers: one performs effects from the outbox, one watches deadlines.
+
+mod deadlines;
+mod effects;
+
+use std::sync::Arc;
+
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::region::Region;
+
+/// Starts both; they end when `stop` is cancelled and what they were doing is finished.
+pub fn start(region: &Arc<Region>, tasks: &mut JoinSet<()>, stop: &CancellationToken) {
+    tasks.spawn(effects::run(Arc::clone(region), stop.clone()));
+    tasks.spawn(deadlines::run(Arc::clone(region), stop.clone()));
+}

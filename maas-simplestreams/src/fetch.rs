@@ -1,0 +1,287 @@
+//! Fetching blobs into the store: hashed while they arrive, resumed, retried, never too long.
+
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use tokio::time::Instant;
+use url::Url;
+
+use crate::digest::Sha256;
+use crate::report::{Event, Reporter};
+use crate::select::Wanted;
+use crate::store::{Begun, BlobStore, Partial, StoreError};
+use crate::transport::{Request, SourceUrl, Transport, TransportError, TransportErrorKind, shown};
+
+/// How persistent a fetch is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct FetchOptions {
+    /// How many files are fetched at once. Default 4.
+    pub jobs: NonZeroUsize,
+    /// Attempts in a row without a single new byte before a fetch fails. Default 5.
+    pub attempts: u32,
+    /// The pause after the first failed attempt; it doubles with each one. Default 500 ms.
+    pub first_pause: Duration,
+    /// The longest pause between attempts. Default 30 s.
+    pub longest_pause: Duration,
+    /// Longest time without a byte. Default 60 s.
+    pub idle_timeout: Duration,
+    /// A connection that brings fewer bytes per second than this is given up. Default 1 KiB/s.
+    pub minimum_rate: u64,
+    /// The time over which the rate is measured. Default 60 s.
+    pub rate_window: Duration,
+}
+
+impl Default for FetchOptions {
+    fn default() -> Self {
+        Self {
+            jobs: NonZeroUsize::MIN.saturating_add(3),
+            attempts: 5,
+            first_pause: Duration::from_millis(500),
+            longest_pause: Duration::from_secs(30),
+            idle_timeout: Duration::from_secs(60),
+            minimum_rate: 1024,
+            rate_window: Duration::from_secs(60),
+        }
+    }
+}
+
+/// Why a blob could not be fetched.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum FetchError {
+    /// No URL was given.
+    #[error("no URL was given for {sha256}")]
+    NoUrl {
+        /// The blob.
+        sha256: Sha256,
+    },
+    /// Fetching failed as often as allowed.
+    #[error("{sha256} could not be fetched")]
+    Transport {
+        /// The blob.
+        sha256: Sha256,
+        /// The last failure.
+        #[source]
+        cause: TransportError,
+    },
+    /// The store refused the bytes or could not keep them.
+    #[error("{sha256} could not be stored")]
+    Store {
+        /// The blob.
+        sha256: Sha256,
+        /// Why.
+        #[source]
+        cause: StoreError,
+    },
+}
+
+/// How a blob came to be in the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Fetched {
+    /// It was there.
+    AlreadyPresent,
+    /// It was fetched.
+    Transferred {
+        /// Bytes that came over the network for it, those of failed attempts included.
+        bytes: u64,
+    },
+}
+
+/// Why one attempt failed.
+enum Setback {
+    Transport(TransportError),
+    Store(StoreError),
+}
+
+impl Setback {
+    /// Whether the same URL is worth another attempt.
+    fn is_retryable(&self) -> bool {
+        match self {
+            Self::Transport(error) => error.is_retryable(),
+            Self::Store(error) => {
+                matches!(error, StoreError::TooLong { .. } | StoreError::Digest { .. })
+            }
+        }
+    }
+
+    fn text(&self) -> String {
+        match self {
+            Self::Transport(error) => error.to_string(),
+            Self::Store(error) => error.to_string(),
+        }
+    }
+}
+
+/// Fetches one blob from the first of `urls` that has it.
+///
+/// Cancellation-safe: dropping the future leaves what arrived for the next call.
+pub async fn fetch(
+    transport: &dyn Transport,
+    store: &BlobStore,
+    sha256: Sha256,
+    size: u64,
+    urls: &[Url],
+    options: &FetchOptions,
+    reporter: &dyn Reporter,
+) -> Result<Fetched, FetchError> {
+    let answer = attempt_all(transport, store, sha256, size, urls, options, reporter).await;
+    reporter.report(match &answer {
+        Ok(Fetched::AlreadyPresent) => Event::AlreadyPresent { sha256, size },
+        Ok(Fetched::Transferred { .. }) => Event::Finished { sha256, size },
+        Err(error) => Event::Failed { sha256, reason: error.to_string() },
+    });
+    answer
+}
+
+async fn attempt_all(
+    transport: &dyn Transport,
+    store: &BlobStore,
+    sha256: Sha256,
+    size: u64,
+    urls: &[Url],
+    options: &FetchOptions,
+    reporter: &dyn Reporter,
+) -> Result<Fetched, FetchError> {
+    let mut urls: Vec<&Url> = urls.iter().collect();
+    let mut place = 0;
+    let mut fruitless = 0;
+    let mut pause = options.first_pause;
+    let mut received = 0;
+    loop {
+        let begun = store.begin(sha256, size).await;
+        let mut partial = match begun.map_err(|cause| FetchError::Store { sha256, cause })? {
+            Begun::Present if received == 0 => return Ok(Fetched::AlreadyPresent),
+            Begun::Present => return Ok(Fetched::Transferred { bytes: received }),
+            Begun::Partial(partial) => partial,
+        };
+        let url = *urls.get(place).ok_or(FetchError::NoUrl { sha256 })?;
+        let resumed_at = partial.offset();
+        reporter.report(Event::Started { sha256, url: shown(url), size, resumed_at });
+        let mut came = 0;
+        let outcome =
+            receive(transport, &mut partial, sha256, url, options, reporter, &mut came).await;
+        received += came;
+        let setback = match outcome {
+            Ok(()) => match partial.finish().await {
+                Ok(()) => return Ok(Fetched::Transferred { bytes: received }),
+                Err(cause) => Setback::Store(cause),
+            },
+            Err(setback) => {
+                // What arrived before the connection broke is worth keeping.
+                if partial.flush().await.is_err() {
+                    drop(partial);
+                }
+                setback
+            }
+        };
+        // Bytes that turned out wrong are no progress.
+        let progressed = came > 0 && matches!(setback, Setback::Transport(_));
+        fruitless = if progressed { 1 } else { fruitless + 1 };
+        if progressed {
+            pause = options.first_pause;
+        }
+        let give_up = |setback| match setback {
+            Setback::Transport(cause) => Err(FetchError::Transport { sha256, cause }),
+            Setback::Store(cause) => Err(FetchError::Store { sha256, cause }),
+        };
+        if !setback.is_retryable() {
+            if matches!(setback, Setback::Store(_)) || urls.len() == 1 {
+                return give_up(setback);
+            }
+            urls.remove(place);
+            place %= urls.len();
+        } else if fruitless >= options.attempts {
+            return give_up(setback);
+        } else {
+            place = (place + 1) % urls.len();
+        }
+        reporter.report(Event::Retrying { sha256, attempt: fruitless, reason: setback.text() });
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(options.longest_pause);
+    }
+}
+
+async fn receive(
+    transport: &dyn Transport,
+    partial: &mut Partial,
+    sha256: Sha256,
+    url: &Url,
+    options: &FetchOptions,
+    reporter: &dyn Reporter,
+    came: &mut u64,
+) -> Result<(), Setback> {
+    let size = partial.size();
+    if partial.offset() == size {
+        return Ok(());
+    }
+    let failed = |kind| Setback::Transport(TransportError::new(url, kind));
+    let timed_out = |_| failed(TransportErrorKind::TimedOut);
+    let request = Request::new(url.clone()).from_offset(partial.offset());
+    let answer = tokio::time::timeout(options.idle_timeout, transport.fetch(request)).await;
+    let mut response = match answer.map_err(timed_out)? {
+        Ok(response) => response,
+        Err(error) => {
+            if error.kind == TransportErrorKind::RangeNotSatisfiable && partial.offset() > 0 {
+                // The other side has fewer bytes than we hold: what we hold may be wrong.
+                partial.restart().await.map_err(Setback::Store)?;
+                return Err(failed(TransportErrorKind::Protocol));
+            }
+            return Err(Setback::Transport(error));
+        }
+    };
+    if response.offset == 0 && partial.offset() > 0 {
+        partial.restart().await.map_err(Setback::Store)?;
+    } else if response.offset != partial.offset() {
+        return Err(failed(TransportErrorKind::Protocol));
+    }
+    let mut window = (Instant::now(), 0u64);
+    loop {
+        let chunk = tokio::time::timeout(options.idle_timeout, response.body.chunk()).await;
+        let Some(chunk) = chunk.map_err(timed_out)?.map_err(Setback::Transport)? else { break };
+        let length = chunk.len() as u64;
+        *came += length;
+        partial.write(&chunk).await.map_err(Setback::Store)?;
+        reporter.report(Event::Progressed { sha256, received: partial.offset(), size });
+        window.1 += length;
+        let elapsed = window.0.elapsed();
+        if elapsed >= options.rate_window {
+            if window.1 < options.minimum_rate.saturating_mul(elapsed.as_secs()) {
+                return Err(failed(TransportErrorKind::TimedOut));
+            }
+            window = (Instant::now(), 0);
+        }
+    }
+    if partial.offset() < size {
+        return Err(failed(TransportErrorKind::Truncated));
+    }
+    Ok(())
+}
+
+/// Fetches many files, several at once; each file's answer comes in the order of `files`.
+///
+/// One file that fails does not stop the others.
+pub async fn fetch_all(
+    transport: &dyn Transport,
+    store: &BlobStore,
+    source: &SourceUrl,
+    files: &[Wanted],
+    options: &FetchOptions,
+    reporter: &dyn Reporter,
+) -> Vec<Result<Fetched, FetchError>> {
+    let fetches = files.iter().enumerate().map(|(place, file)| async move {
+        let urls: Vec<Url> = file.paths.iter().map(|path| source.join(path)).collect();
+        let fetched =
+            fetch(transport, store, file.sha256, file.size, &urls, options, reporter).await;
+        (place, fetched)
+    });
+    let mut answers: Vec<_> =
+        futures_util::stream::iter(fetches).buffer_unordered(options.jobs.get()).collect().await;
+    answers.sort_unstable_by_key(|(place, _)| *place);
+    answers.into_iter().map(|(_, answer)| answer).collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,93 @@
+//! Progress as typed events; whoever shows them decides how.
+
+use crate::digest::Sha256;
+
+/// Something that happened to a file on its way in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Event {
+    /// A transfer starts.
+    Started {
+        /// The file.
+        sha256: Sha256,
+        /// Where from, without credentials.
+        url: String,
+        /// Bytes in all.
+        size: u64,
+        /// Bytes that an earlier attempt left.
+        resumed_at: u64,
+    },
+    /// Bytes arrived.
+    Progressed {
+        /// The file.
+        sha256: Sha256,
+        /// Bytes so far.
+        received: u64,
+        /// Bytes in all.
+        size: u64,
+    },
+    /// An attempt failed and there will be another one.
+    Retrying {
+        /// The file.
+        sha256: Sha256,
+        /// Which attempt failed, from 1.
+        attempt: u32,
+        /// Why.
+        reason: String,
+    },
+    /// The file is in the store.
+    Finished {
+        /// The file.
+        sha256: Sha256,
+        /// Bytes in all.
+        size: u64,
+    },
+    /// The file was in the store already.
+    AlreadyPresent {
+        /// The file.
+        sha256: Sha256,
+        /// Bytes in all.
+        size: u64,
+    },
+    /// The file could not be fetched.
+    Failed {
+        /// The file.
+        sha256: Sha256,
+        /// Why.
+        reason: String,
+    },
+}
+
+/// Takes events. Every method of the crate that takes one calls it from its own task.
+pub trait Reporter: Send + Sync {
+    /// Takes one event; must not block.
+    fn report(&self, event: Event);
+}
+
+/// Takes no notice.
+impl Reporter for () {
+    fn report(&self, _: Event) {}
+}
+
+impl<F: Fn(Event) + Send + Sync> Reporter for F {
+    fn report(&self, event: Event) {
+        self(event);
+    }
+}
+
+/// A stream of events: the other end of the channel reads them.
+#[derive(Clone, Debug)]
+pub struct EventSender(tokio::sync::mpsc::UnboundedSender<Event>);
+
+/// A reporter and the receiving end of its stream of events.
+pub fn event_stream() -> (EventSender, tokio::sync::mpsc::UnboundedReceiver<Event>) {
+    let (sender, receiver) = tokio::sync::mpsc::unbounded_channel();
+    (EventSender(sender), receiver)
+}
+
+impl Reporter for EventSender {
+    fn report(&self, event: Event) {
+        // Nobody listens any more: the work goes on.
+        self.0.send(event).ok();
+    }
+}

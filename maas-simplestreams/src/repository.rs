@@ -1,0 +1,610 @@
+//! Opening a source: URL, first document, index, products, each verified and held against what was
+//! seen before.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde::Deserialize;
+
+use crate::date::Timestamp;
+use crate::digest::Sha256;
+use crate::document::DocumentError;
+use crate::index::{self, Entry, Index};
+use crate::limits::{LimitExceeded, Limits};
+use crate::path::{ContentId, SafePath};
+use crate::products::{self, Products};
+use crate::signature::clearsign::unverified_text;
+use crate::signature::{Refused, Signer, Verified, Verifier};
+use crate::transport::{Request, SourceUrl, Transport, TransportError, TransportErrorKind};
+use crate::trust::{Alarm, Distrust, Remembered, TrustMemory, TrustPolicy};
+
+/// How often a metadata document is asked for before giving up.
+const ATTEMPTS: u32 = 4;
+/// The pause before the second attempt; it doubles with each one.
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+
+/// A source: where it is and what it must prove.
+#[derive(Clone, Debug)]
+pub struct Source {
+    url: SourceUrl,
+    verifier: Option<Arc<dyn Verifier>>,
+    limits: Limits,
+    policy: TrustPolicy,
+}
+
+impl Source {
+    /// A source whose documents must be signed.
+    pub fn verified(url: SourceUrl, verifier: Arc<dyn Verifier>) -> Self {
+        Self {
+            url,
+            verifier: Some(verifier),
+            limits: Limits::default(),
+            policy: TrustPolicy::default(),
+        }
+    }
+
+    /// A source whose signatures nobody looks at: an operator chose to skip verification.
+    pub fn unverified(url: SourceUrl) -> Self {
+        Self { url, verifier: None, limits: Limits::default(), policy: TrustPolicy::default() }
+    }
+
+    /// Other limits than the default ones.
+    #[must_use]
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Another policy of trust than the default one.
+    #[must_use]
+    pub fn policy(mut self, policy: TrustPolicy) -> Self {
+        self.policy = policy;
+        self
+    }
+
+    /// Where the source is.
+    pub fn url(&self) -> &SourceUrl {
+        &self.url
+    }
+}
+
+/// Content whose signature nobody looked at.
+#[derive(Clone, Debug)]
+pub struct Unverified<T>(T);
+
+impl<T> Unverified<T> {
+    /// The content on its own.
+    pub fn into_unverified_content(self) -> T {
+        self.0
+    }
+}
+
+/// Content of a document, with what is known of its origin.
+#[derive(Clone, Debug)]
+pub enum Authenticity<T> {
+    /// A signature covers it.
+    Verified(Verified<T>),
+    /// The source is one whose verification is skipped.
+    Unverified(Unverified<T>),
+}
+
+impl<T> Authenticity<T> {
+    /// The content when a signature covers it.
+    pub fn verified(&self) -> Option<&Verified<T>> {
+        match self {
+            Self::Verified(content) => Some(content),
+            Self::Unverified(_) => None,
+        }
+    }
+
+    /// The content wherever it came from.
+    pub fn verified_or_unverified(&self) -> &T {
+        match self {
+            Self::Verified(content) => content,
+            Self::Unverified(content) => &content.0,
+        }
+    }
+
+    /// The good signatures; none for unverified content.
+    pub fn signers(&self) -> &[Signer] {
+        match self {
+            Self::Verified(content) => content.signers(),
+            Self::Unverified(_) => &[],
+        }
+    }
+}
+
+/// A metadata document.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Document<T> {
+    /// Where it is, relative to the root.
+    pub path: SafePath,
+    /// The bytes as they came, for republication.
+    pub raw: Bytes,
+    /// The bytes of the detached signature, when there is one.
+    pub detached_signature: Option<Bytes>,
+    /// What it says.
+    pub content: Authenticity<T>,
+}
+
+impl<T> Document<T> {
+    /// What it says, wherever it came from; see [`Document::content`].
+    pub fn verified_or_unverified(&self) -> &T {
+        self.content.verified_or_unverified()
+    }
+}
+
+/// Why a source cannot be opened or one of its documents not be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RepositoryError {
+    /// It cannot be fetched.
+    #[error("`{path}` cannot be fetched")]
+    Fetch {
+        /// The document.
+        path: SafePath,
+        /// Why.
+        #[source]
+        cause: TransportError,
+    },
+    /// Its signature is not accepted.
+    #[error("the signature of `{path}` is not accepted")]
+    Refused {
+        /// The document.
+        path: SafePath,
+        /// Why.
+        #[source]
+        cause: Refused,
+    },
+    /// It is not a document of the expected kind.
+    #[error("`{path}` is refused")]
+    Document {
+        /// The document.
+        path: SafePath,
+        /// Why.
+        #[source]
+        cause: DocumentError,
+    },
+    /// It is not trusted although its signature is good.
+    #[error("`{path}` is not trusted")]
+    Distrusted {
+        /// The document.
+        path: SafePath,
+        /// Why.
+        #[source]
+        cause: Distrust,
+    },
+    /// The source has no such products file.
+    #[error("the source has no `{content_id}`")]
+    UnknownContent {
+        /// The content id.
+        content_id: ContentId,
+    },
+    /// The path of a document ends neither in `.sjson` nor in `.json`.
+    #[error("`{path}` ends neither in `.sjson` nor in `.json`")]
+    Ending {
+        /// The document.
+        path: SafePath,
+    },
+}
+
+impl RepositoryError {
+    /// Whether the same may work a little later.
+    pub fn is_retryable(&self) -> bool {
+        matches!(self, Self::Fetch { cause, .. } if cause.is_retryable())
+    }
+}
+
+/// A source that was opened: its index is verified, its products are fetched one by one.
+#[derive(Debug)]
+pub struct Repository {
+    source: Source,
+    transport: Arc<dyn Transport>,
+    start: Start,
+    /// Every index but the first one.
+    nested: Vec<Document<Index>>,
+    entries: Vec<(ContentId, Entry)>,
+    memory: TrustMemory,
+    alarms: Vec<Alarm>,
+    now: Timestamp,
+}
+
+/// The document that a source starts from.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Start {
+    /// An index, the usual case.
+    Index(Document<Index>),
+    /// A products file: the URL named it directly.
+    Products(Box<Document<Products>>),
+}
+
+#[derive(Deserialize)]
+struct Head {
+    format: Option<String>,
+}
+
+struct Fetched {
+    path: SafePath,
+    raw: Bytes,
+    detached_signature: Option<Bytes>,
+    text: Authenticity<Bytes>,
+}
+
+impl Repository {
+    /// Fetches and verifies the first document and every index that it refers to.
+    ///
+    /// `memory` is what earlier visits left; take it back with [`Self::into_memory`] and keep it.
+    /// `now` is the time at which signatures must be valid.
+    pub async fn open(
+        source: Source,
+        transport: Arc<dyn Transport>,
+        memory: TrustMemory,
+        now: Timestamp,
+    ) -> Result<Self, RepositoryError> {
+        let fetcher = Fetcher { source: &source, transport: &*transport, now };
+        let path = source.url.path().clone();
+        let limit = source.limits.products_bytes;
+        let fetched = match fetcher.fetch(&path, limit).await {
+            Err(RepositoryError::Fetch { cause, path })
+                if cause.kind == TransportErrorKind::NotFound && !source.url.states_document() =>
+            {
+                let plain = path.replacing_ending(".sjson", ".json");
+                let plain = plain.ok_or(RepositoryError::Fetch { path, cause })?;
+                fetcher.fetch(&plain, limit).await?
+            }
+            other => other?,
+        };
+        let start = fetcher.start(fetched)?;
+        let mut repository = Self {
+            source,
+            transport,
+            start,
+            nested: Vec::new(),
+            entries: Vec::new(),
+            memory,
+            alarms: Vec::new(),
+            now,
+        };
+        repository.collect_entries().await?;
+        Ok(repository)
+    }
+
+    fn fetcher(&self) -> Fetcher<'_> {
+        Fetcher { source: &self.source, transport: &*self.transport, now: self.now }
+    }
+
+    async fn collect_entries(&mut self) -> Result<(), RepositoryError> {
+        let index = match &self.start {
+            Start::Index(index) => index.clone(),
+            Start::Products(products) => {
+                let products = products.verified_or_unverified();
+                if let Some(content_id) = products.content_id() {
+                    self.entries.push((content_id, Entry::default()));
+                }
+                return Ok(());
+            }
+        };
+        let mut seen = BTreeSet::from([index.path.clone()]);
+        let mut level = vec![index];
+        let mut depth = 0;
+        while !level.is_empty() {
+            let mut next = Vec::new();
+            for document in level {
+                self.weigh_index(&document)?;
+                for (name, entry) in document.verified_or_unverified().entries.iter() {
+                    match (entry.format(), entry.path()) {
+                        (Some(index::FORMAT), Some(path)) => {
+                            let refused = |cause| RepositoryError::Document {
+                                path: path.clone(),
+                                cause: DocumentError::Limit(cause),
+                            };
+                            let limit = self.source.limits.index_depth;
+                            if depth >= limit {
+                                return Err(refused(LimitExceeded::IndexDepth { limit }));
+                            }
+                            if seen.insert(path.clone()) {
+                                let limit = self.source.limits.index_bytes;
+                                let fetched = self.fetcher().fetch(&path, limit).await?;
+                                next.push(self.fetcher().index(fetched)?);
+                            }
+                        }
+                        _ => {
+                            if let Ok(content_id) = ContentId::new(name) {
+                                self.entries.push((content_id, entry.clone()));
+                            }
+                        }
+                    }
+                }
+            }
+            self.nested.extend(next.iter().cloned());
+            level = next;
+            depth += 1;
+        }
+        Ok(())
+    }
+
+    /// The document that the source starts from.
+    pub fn start(&self) -> &Start {
+        &self.start
+    }
+
+    /// Every index that was read, the first one first.
+    pub fn indexes(&self) -> impl Iterator<Item = &Document<Index>> {
+        let first = match &self.start {
+            Start::Index(index) => Some(index),
+            Start::Products(_) => None,
+        };
+        first.into_iter().chain(&self.nested)
+    }
+
+    /// What the indexes say about each products file, in document order.
+    pub fn entries(&self) -> &[(ContentId, Entry)] {
+        &self.entries
+    }
+
+    /// What an operator should know.
+    pub fn alarms(&self) -> &[Alarm] {
+        &self.alarms
+    }
+
+    /// What the source was seen to publish.
+    pub fn memory(&self) -> &TrustMemory {
+        &self.memory
+    }
+
+    /// What the source was seen to publish, to be kept for the next visit.
+    pub fn into_memory(self) -> TrustMemory {
+        self.memory
+    }
+
+    /// The source.
+    pub fn source(&self) -> &Source {
+        &self.source
+    }
+
+    /// The transport.
+    pub fn transport(&self) -> &Arc<dyn Transport> {
+        &self.transport
+    }
+
+    /// Fetches and verifies one products file and holds it against the index and the memory.
+    pub async fn products(
+        &mut self,
+        content_id: &ContentId,
+    ) -> Result<Document<Products>, RepositoryError> {
+        let unknown = || RepositoryError::UnknownContent { content_id: content_id.clone() };
+        let (_, entry) =
+            self.entries.iter().find(|(name, _)| name == content_id).ok_or_else(unknown)?;
+        let entry = entry.clone();
+        let document = match &self.start {
+            Start::Products(products) => (**products).clone(),
+            Start::Index(_) => {
+                let path = entry.path().ok_or_else(unknown)?;
+                let limit = self.source.limits.products_bytes;
+                let fetched = self.fetcher().fetch(&path, limit).await?;
+                self.fetcher().products(fetched)?
+            }
+        };
+        self.weigh_products(content_id, &entry, &document)?;
+        Ok(document)
+    }
+
+    /// Holds an index against the memory.
+    fn weigh_index(&mut self, document: &Document<Index>) -> Result<(), RepositoryError> {
+        let index = document.verified_or_unverified();
+        let seen = Remembered {
+            updated: index.updated(),
+            signed_at: newest(document.content.signers()),
+            digest: Some(Sha256::of(&document.raw)),
+            names: index.entries.names().map(str::to_owned).collect(),
+        };
+        let label = document.path.as_str().to_owned();
+        let skipped = index.problems().len();
+        self.weigh(document, &label, seen, skipped)
+    }
+
+    fn weigh_products(
+        &mut self,
+        content_id: &ContentId,
+        entry: &Entry,
+        document: &Document<Products>,
+    ) -> Result<(), RepositoryError> {
+        let products = document.verified_or_unverified();
+        let distrust =
+            |cause| Err(RepositoryError::Distrusted { path: document.path.clone(), cause });
+        let found = products.content_id();
+        if found.as_ref() != Some(content_id) {
+            return distrust(Distrust::WrongContentId {
+                expected: content_id.to_string(),
+                found: found.map(String::from).unwrap_or_default(),
+            });
+        }
+        if let (Some(expected), Some(found)) = (entry.datatype(), products.datatype())
+            && expected != found
+        {
+            let (expected, found) = (expected.to_owned(), found.to_owned());
+            return distrust(Distrust::WrongDatatype { expected, found });
+        }
+        let allowed = self.source.policy.content_ids.as_ref();
+        if allowed.is_some_and(|allowed| !allowed.contains(content_id)) {
+            return distrust(Distrust::ContentIdNotAllowed { found: content_id.to_string() });
+        }
+        let names: BTreeSet<String> = products.products.names().map(str::to_owned).collect();
+        let listed: BTreeSet<String> = entry.products().map(str::to_owned).collect();
+        let count = names.symmetric_difference(&listed).count();
+        if !listed.is_empty() && count > 0 {
+            let document = content_id.to_string();
+            self.alarms.push(Alarm::ProductsDiffer { document, count });
+        }
+        let seen = Remembered {
+            updated: products.updated(),
+            signed_at: newest(document.content.signers()),
+            digest: Some(Sha256::of(&document.raw)),
+            names,
+        };
+        let skipped = products.problems().len();
+        self.weigh(document, content_id.as_str(), seen, skipped)
+    }
+
+    fn weigh<T>(
+        &mut self,
+        document: &Document<T>,
+        label: &str,
+        seen: Remembered,
+        skipped: usize,
+    ) -> Result<(), RepositoryError> {
+        let key = format!("{} {label}", self.source.url.key());
+        let policy = &self.source.policy;
+        self.memory
+            .check(&key, &seen, policy)
+            .map_err(|cause| RepositoryError::Distrusted { path: document.path.clone(), cause })?;
+        if let (Some(max_age), Some(updated)) = (policy.max_age, seen.updated)
+            && self.now.since(updated) > max_age
+        {
+            self.alarms.push(Alarm::Stale { document: label.to_owned(), updated });
+        }
+        for signer in document.content.signers() {
+            if let Some(at) = signer.expires_at
+                && at < self.now.plus(policy.key_notice)
+            {
+                let fingerprint = signer.fingerprint.to_string();
+                let alarm = Alarm::KeyExpires { fingerprint, at };
+                if !self.alarms.contains(&alarm) {
+                    self.alarms.push(alarm);
+                }
+            }
+        }
+        if skipped > 0 {
+            self.alarms.push(Alarm::Skipped { document: label.to_owned(), count: skipped });
+        }
+        self.memory.remember(&key, seen);
+        Ok(())
+    }
+}
+
+fn newest(signers: &[Signer]) -> Option<Timestamp> {
+    signers.iter().map(|signer| signer.signed_at).max()
+}
+
+struct Fetcher<'a> {
+    source: &'a Source,
+    transport: &'a dyn Transport,
+    now: Timestamp,
+}
+
+impl Fetcher<'_> {
+    async fn bytes(&self, path: &SafePath, limit: u64) -> Result<Bytes, TransportError> {
+        let url = self.source.url.join(path);
+        let mut pause = FIRST_PAUSE;
+        let mut attempt = 1;
+        loop {
+            let answer = match self.transport.fetch(Request::new(url.clone())).await {
+                Ok(response) => response.read_to_end(&url, limit).await,
+                Err(error) => Err(error),
+            };
+            match answer {
+                Err(error) if error.is_retryable() && attempt < ATTEMPTS => {
+                    tokio::time::sleep(pause).await;
+                    pause *= 2;
+                    attempt += 1;
+                }
+                other => return other,
+            }
+        }
+    }
+
+    async fn fetch(&self, path: &SafePath, limit: u64) -> Result<Fetched, RepositoryError> {
+        let failed = |cause| RepositoryError::Fetch { path: path.clone(), cause };
+        let refused = |cause| RepositoryError::Refused { path: path.clone(), cause };
+        let clearsigned = path.as_str().ends_with(".sjson");
+        if !clearsigned && !path.as_str().ends_with(".json") {
+            return Err(RepositoryError::Ending { path: path.clone() });
+        }
+        let raw = self.bytes(path, limit).await.map_err(failed)?;
+        let Some(verifier) = self.source.verifier.as_deref() else {
+            let text = if clearsigned {
+                unverified_text(&raw)
+                    .map(|text| Bytes::from(text.into_owned()))
+                    .map_err(|cause| refused(Refused::Malformed(cause)))?
+            } else {
+                raw.clone()
+            };
+            let text = Authenticity::Unverified(Unverified(text));
+            return Ok(Fetched { path: path.clone(), raw, detached_signature: None, text });
+        };
+        let (detached_signature, verified) = if clearsigned {
+            (None, Verified::from_clearsigned(&raw, verifier, self.now).map_err(refused)?)
+        } else {
+            let signature_path = path
+                .with_suffix(".gpg")
+                .map_err(|_| RepositoryError::Ending { path: path.clone() })?;
+            let limit = self.source.limits.signature_bytes;
+            let signature = self
+                .bytes(&signature_path, limit)
+                .await
+                .map_err(|cause| RepositoryError::Fetch { path: signature_path, cause })?;
+            let verified = Verified::from_detached(raw.clone(), &signature, verifier, self.now)
+                .map_err(refused)?;
+            (Some(signature), verified)
+        };
+        Ok(Fetched {
+            path: path.clone(),
+            raw,
+            detached_signature,
+            text: Authenticity::Verified(verified),
+        })
+    }
+
+    /// Decides by `format` whether the first document is an index or a products file.
+    fn start(&self, fetched: Fetched) -> Result<Start, RepositoryError> {
+        let head: Head =
+            serde_json::from_slice(fetched.text.verified_or_unverified()).map_err(|cause| {
+                RepositoryError::Document {
+                    path: fetched.path.clone(),
+                    cause: DocumentError::Json(cause),
+                }
+            })?;
+        if head.format.as_deref() == Some(products::FORMAT) {
+            self.products(fetched).map(|document| Start::Products(Box::new(document)))
+        } else {
+            self.index(fetched).map(Start::Index)
+        }
+    }
+
+    fn index(&self, fetched: Fetched) -> Result<Document<Index>, RepositoryError> {
+        self.parse(fetched, Verified::parse_index, Index::parse)
+    }
+
+    fn products(&self, fetched: Fetched) -> Result<Document<Products>, RepositoryError> {
+        self.parse(fetched, Verified::parse_products, Products::parse)
+    }
+
+    fn parse<T>(
+        &self,
+        fetched: Fetched,
+        parse_verified: impl Fn(&Verified<Bytes>, &Limits) -> Result<Verified<T>, DocumentError>,
+        parse: impl Fn(&[u8], &Limits) -> Result<T, DocumentError>,
+    ) -> Result<Document<T>, RepositoryError> {
+        let limits = &self.source.limits;
+        let content = match &fetched.text {
+            Authenticity::Verified(text) => {
+                parse_verified(text, limits).map(Authenticity::Verified)
+            }
+            Authenticity::Unverified(text) => {
+                parse(&text.0, limits).map(|content| Authenticity::Unverified(Unverified(content)))
+            }
+        };
+        let Fetched { path, raw, detached_signature, .. } = fetched;
+        match content {
+            Ok(content) => Ok(Document { path, raw, detached_signature, content }),
+            Err(cause) => Err(RepositoryError::Document { path, cause }),
+        }
+    }
+}
+
+#[cfg(all(test, feature = "openpgp"))]
+mod tests;

@@ -1,0 +1,671 @@
+//! A content-addressed store on the local disk: one file per SHA-256, whole or not there.
+//!
+//! `blobs/sha256/ab/<digest>` holds finished blobs, `partial/<digest>` what is on its way. A blob
+//! appears under its name by a rename after its digest was checked and its bytes were flushed to
+//! the disk, so a crash at any moment leaves either nothing or the whole blob.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::BytesMut;
+use sha2::Digest as _;
+use tokio::io::{AsyncRead, AsyncReadExt};
+
+use crate::digest::Sha256;
+
+/// Bytes that are hashed and written at once.
+const BLOCK: usize = 512 << 10;
+
+static IMPORTS: AtomicU64 = AtomicU64::new(0);
+
+/// A directory of blobs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BlobStore {
+    root: PathBuf,
+}
+
+/// A blob in the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
+pub struct Blob {
+    /// Its name.
+    pub sha256: Sha256,
+    /// Bytes.
+    pub size: u64,
+}
+
+/// Why the store cannot do what it was asked.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// The disk.
+    #[error("`{path}` cannot be accessed")]
+    Io {
+        /// What was accessed.
+        path: PathBuf,
+        /// Why it failed.
+        #[source]
+        cause: io::Error,
+    },
+    /// Another writer is on the same blob.
+    #[error("another writer is fetching {sha256}")]
+    Busy {
+        /// The blob.
+        sha256: Sha256,
+    },
+    /// More bytes came than the blob has.
+    #[error("more than the {size} bytes of {sha256} came")]
+    TooLong {
+        /// The blob.
+        sha256: Sha256,
+        /// Its size in bytes.
+        size: u64,
+    },
+    /// Fewer bytes came than the blob has; they stay for a later attempt.
+    #[error("only {received} of the {size} bytes of {sha256} came")]
+    TooShort {
+        /// The blob.
+        sha256: Sha256,
+        /// Bytes so far.
+        received: u64,
+        /// Its size in bytes.
+        size: u64,
+    },
+    /// The bytes are other ones.
+    #[error("the digest is {actual}, expected {expected}")]
+    Digest {
+        /// The digest that was asked for.
+        expected: Sha256,
+        /// The digest of what came.
+        actual: Sha256,
+    },
+    /// An upload is larger than allowed.
+    #[error("the upload is larger than {limit} bytes")]
+    UploadTooLarge {
+        /// The largest size in bytes.
+        limit: u64,
+    },
+    /// A blob in the store has another size than the document says.
+    #[error("{sha256} has {actual} bytes in the store, the document says {expected}")]
+    SizeDiffers {
+        /// The blob.
+        sha256: Sha256,
+        /// Bytes according to the document.
+        expected: u64,
+        /// Bytes in the store.
+        actual: u64,
+    },
+}
+
+fn io_error(path: &Path) -> impl FnOnce(io::Error) -> StoreError {
+    let path = path.to_path_buf();
+    move |cause| StoreError::Io { path, cause }
+}
+
+async fn blocking<T: Send + 'static>(
+    path: &Path,
+    work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
+) -> Result<T, StoreError> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(answer) => answer,
+        Err(cause) => Err(io_error(path)(io::Error::other(cause))),
+    }
+}
+
+/// Flushes a directory, so that a rename in it survives a power cut.
+pub(crate) fn sync_directory(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()
+}
+
+impl BlobStore {
+    /// Opens the store below `root` and makes its directories. What interrupted uploads left is
+    /// removed; what interrupted fetches left stays, to be resumed.
+    pub async fn open(root: impl Into<PathBuf>) -> Result<Self, StoreError> {
+        let store = Self { root: root.into() };
+        let this = store.clone();
+        blocking(&store.root, move || {
+            for directory in [this.blobs(), this.partials()] {
+                fs::create_dir_all(&directory).map_err(io_error(&directory))?;
+            }
+            this.remove_abandoned_uploads()
+        })
+        .await?;
+        Ok(store)
+    }
+
+    fn blobs(&self) -> PathBuf {
+        self.root.join("blobs").join("sha256")
+    }
+
+    fn partials(&self) -> PathBuf {
+        self.root.join("partial")
+    }
+
+    fn partial_path(&self, sha256: &Sha256) -> PathBuf {
+        self.partials().join(sha256.to_string())
+    }
+
+    fn remove_abandoned_uploads(&self) -> Result<(), StoreError> {
+        let partials = self.partials();
+        for entry in fs::read_dir(&partials).map_err(io_error(&partials))? {
+            let entry = entry.map_err(io_error(&partials))?;
+            if !entry.file_name().to_string_lossy().starts_with("upload-") {
+                continue;
+            }
+            let path = entry.path();
+            let free = File::open(&path).is_ok_and(|file| file.try_lock().is_ok());
+            if free {
+                fs::remove_file(&path).map_err(io_error(&path))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Where the store is.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Where a blob is, whether it is there or not.
+    pub fn path(&self, sha256: &Sha256) -> PathBuf {
+        let name = sha256.to_string();
+        let shelf = name.get(..2).unwrap_or_default().to_owned();
+        self.blobs().join(shelf).join(name)
+    }
+
+    /// The size of a blob; `None` when it is not there.
+    pub async fn size(&self, sha256: &Sha256) -> Result<Option<u64>, StoreError> {
+        let path = self.path(sha256);
+        match tokio::fs::metadata(&path).await {
+            Ok(facts) if facts.is_file() => Ok(Some(facts.len())),
+            Ok(_) => Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(io_error(&path)(error)),
+        }
+    }
+
+    /// Whether a blob is there.
+    pub async fn contains(&self, sha256: &Sha256) -> Result<bool, StoreError> {
+        self.size(sha256).await.map(|size| size.is_some())
+    }
+
+    /// Opens a blob for reading; `None` when it is not there. A reader that has it open keeps it
+    /// even when it is removed meanwhile.
+    pub async fn open_blob(&self, sha256: &Sha256) -> Result<Option<tokio::fs::File>, StoreError> {
+        let path = self.path(sha256);
+        match tokio::fs::File::open(&path).await {
+            Ok(file) => Ok(Some(file)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(io_error(&path)(error)),
+        }
+    }
+
+    /// Starts writing a blob whose digest and size are known, or goes on where an earlier attempt
+    /// stopped: what is there is hashed again first.
+    pub async fn begin(&self, sha256: Sha256, size: u64) -> Result<Begun, StoreError> {
+        let store = self.clone();
+        blocking(&self.root, move || store.begin_blocking(sha256, size)).await
+    }
+
+    fn begin_blocking(&self, sha256: Sha256, size: u64) -> Result<Begun, StoreError> {
+        let part = self.partial_path(&sha256);
+        loop {
+            let target = self.path(&sha256);
+            match fs::metadata(&target) {
+                Ok(facts) if facts.len() == size => return Ok(Begun::Present),
+                Ok(facts) => {
+                    let actual = facts.len();
+                    return Err(StoreError::SizeDiffers { sha256, expected: size, actual });
+                }
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(io_error(&target)(error)),
+            }
+            let mut file = OpenOptions::new()
+                .read(true)
+                .write(true)
+                .create(true)
+                .truncate(false)
+                .open(&part)
+                .map_err(io_error(&part))?;
+            match file.try_lock() {
+                Ok(()) => {}
+                Err(TryLockError::WouldBlock) => return Err(StoreError::Busy { sha256 }),
+                Err(TryLockError::Error(error)) => return Err(io_error(&part)(error)),
+            }
+            // Between opening and locking another writer may have finished and renamed the file.
+            if !is_same_file(&file, &part) {
+                continue;
+            }
+            let mut hasher = sha2::Sha256::new();
+            let mut written = file.metadata().map_err(io_error(&part))?.len();
+            if written > size {
+                file.set_len(0).map_err(io_error(&part))?;
+                written = 0;
+            }
+            hash_all(&mut file, &mut hasher).map_err(io_error(&part))?;
+            let parts = Parts { file, hasher };
+            return Ok(Begun::Partial(Partial {
+                store: self.clone(),
+                sha256,
+                size,
+                written,
+                buffer: BytesMut::new(),
+                parts: Some(parts),
+            }));
+        }
+    }
+
+    /// Takes in bytes whose digest is not known yet, for instance an uploaded image.
+    pub async fn import(
+        &self,
+        mut reader: impl AsyncRead + Unpin,
+        limit: u64,
+    ) -> Result<Blob, StoreError> {
+        let name =
+            format!("upload-{}-{}", std::process::id(), IMPORTS.fetch_add(1, Ordering::Relaxed));
+        let path = self.partials().join(name);
+        let opened = path.clone();
+        let file = blocking(&path, move || {
+            let file = OpenOptions::new()
+                .read(true)
+                .write(true)
+                .create_new(true)
+                .open(&opened)
+                .map_err(io_error(&opened))?;
+            file.try_lock().ok();
+            Ok(file)
+        })
+        .await?;
+        let _abandoned = RemoveOnDrop(path.clone());
+        let mut parts = Parts { file, hasher: sha2::Sha256::new() };
+        let mut size = 0u64;
+        loop {
+            let mut block = BytesMut::with_capacity(BLOCK);
+            while block.len() < BLOCK {
+                if reader.read_buf(&mut block).await.map_err(io_error(&path))? == 0 {
+                    break;
+                }
+            }
+            if block.is_empty() {
+                break;
+            }
+            size += block.len() as u64;
+            if size > limit {
+                return Err(StoreError::UploadTooLarge { limit });
+            }
+            let at = path.clone();
+            parts = blocking(&path, move || {
+                parts.write(&block).map_err(io_error(&at))?;
+                Ok(parts)
+            })
+            .await?;
+        }
+        let store = self.clone();
+        let from = path.clone();
+        blocking(&path, move || {
+            let Parts { file, hasher } = parts;
+            let sha256 = Sha256::from_hasher(hasher);
+            file.sync_all().map_err(io_error(&from))?;
+            store.keep(&from, &sha256)?;
+            Ok(Blob { sha256, size })
+        })
+        .await
+    }
+
+    /// Takes in bytes that are in memory.
+    pub async fn import_bytes(&self, bytes: &[u8]) -> Result<Blob, StoreError> {
+        self.import(bytes, u64::MAX).await
+    }
+
+    /// Gives a finished file its name.
+    fn keep(&self, from: &Path, sha256: &Sha256) -> Result<(), StoreError> {
+        let target = self.path(sha256);
+        let shelf = target.parent().unwrap_or(&self.root);
+        fs::create_dir_all(shelf).map_err(io_error(shelf))?;
+        fs::rename(from, &target).map_err(io_error(&target))?;
+        sync_directory(shelf).map_err(io_error(shelf))?;
+        let above = self.blobs();
+        sync_directory(&above).map_err(io_error(&above))
+    }
+
+    /// Removes a blob; whether it was there.
+    pub async fn remove(&self, sha256: &Sha256) -> Result<bool, StoreError> {
+        let path = self.path(sha256);
+        match tokio::fs::remove_file(&path).await {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(io_error(&path)(error)),
+        }
+    }
+
+    /// Removes what an unfinished fetch left; whether there was anything. A fetch that is going on
+    /// is left alone.
+    pub async fn remove_partial(&self, sha256: &Sha256) -> Result<bool, StoreError> {
+        let path = self.partial_path(sha256);
+        let sha256 = *sha256;
+        blocking(&self.root, move || match File::open(&path) {
+            Ok(file) => match file.try_lock() {
+                Ok(()) => fs::remove_file(&path).map(|()| true).map_err(io_error(&path)),
+                Err(TryLockError::WouldBlock) => Err(StoreError::Busy { sha256 }),
+                Err(TryLockError::Error(error)) => Err(io_error(&path)(error)),
+            },
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(io_error(&path)(error)),
+        })
+        .await
+    }
+
+    /// How many bytes of an unfinished fetch are there.
+    pub async fn partial_size(&self, sha256: &Sha256) -> Result<u64, StoreError> {
+        let path = self.partial_path(sha256);
+        match tokio::fs::metadata(&path).await {
+            Ok(facts) => Ok(facts.len()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
+            Err(error) => Err(io_error(&path)(error)),
+        }
+    }
+
+    /// Every blob, in order of digest. Files with other names are not the store's and are ignored.
+    pub async fn list(&self) -> Result<Vec<Blob>, StoreError> {
+        let blobs = self.blobs();
+        blocking(&self.root, move || {
+            let mut found = Vec::new();
+            for shelf in fs::read_dir(&blobs).map_err(io_error(&blobs))? {
+                let shelf = shelf.map_err(io_error(&blobs))?.path();
+                let Ok(entries) = fs::read_dir(&shelf) else { continue };
+                for entry in entries {
+                    let entry = entry.map_err(io_error(&shelf))?;
+                    let name = entry.file_name();
+                    let Some(Ok(sha256)) = name.to_str().map(str::parse::<Sha256>) else {
+                        continue;
+                    };
+                    let facts = entry.metadata().map_err(io_error(&shelf))?;
+                    if facts.is_file() {
+                        found.push(Blob { sha256, size: facts.len() });
+                    }
+                }
+            }
+            found.sort_unstable();
+            Ok(found)
+        })
+        .await
+    }
+
+    /// Reads a blob whole and says whether its bytes still have the digest of its name; `None`
+    /// when it is not there.
+    pub async fn check(&self, sha256: &Sha256) -> Result<Option<bool>, StoreError> {
+        let (path, expected) = (self.path(sha256), *sha256);
+        blocking(&self.root, move || {
+            let mut file = match File::open(&path) {
+                Ok(file) => file,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+                Err(error) => return Err(io_error(&path)(error)),
+            };
+            let mut hasher = sha2::Sha256::new();
+            hash_all(&mut file, &mut hasher).map_err(io_error(&path))?;
+            Ok(Some(Sha256::from_hasher(hasher) == expected))
+        })
+        .await
+    }
+}
+
+/// What the start of a write finds.
+#[derive(Debug)]
+pub enum Begun {
+    /// The blob is there already.
+    Present,
+    /// Bytes are to be written.
+    Partial(Partial),
+}
+
+#[derive(Debug)]
+struct Parts {
+    file: File,
+    hasher: sha2::Sha256,
+}
+
+impl Parts {
+    fn write(&mut self, block: &[u8]) -> io::Result<()> {
+        self.file.write_all(block)?;
+        self.hasher.update(block);
+        Ok(())
+    }
+}
+
+/// A blob that is being written. Dropping it keeps what was written for a later attempt.
+#[derive(Debug)]
+pub struct Partial {
+    store: BlobStore,
+    sha256: Sha256,
+    size: u64,
+    written: u64,
+    buffer: BytesMut,
+    /// Away while a block is being written; a writer that was cancelled there is of no more use.
+    parts: Option<Parts>,
+}
+
+impl Partial {
+    /// How many bytes there are: where to go on.
+    pub fn offset(&self) -> u64 {
+        self.written + self.buffer.len() as u64
+    }
+
+    /// Bytes in all.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    fn path(&self) -> PathBuf {
+        self.store.partial_path(&self.sha256)
+    }
+
+    fn take_parts(&mut self) -> Result<Parts, StoreError> {
+        let path = self.path();
+        self.parts
+            .take()
+            .ok_or_else(|| io_error(&path)(io::Error::other("the write was cancelled")))
+    }
+
+    /// Adds bytes; not one more than the size is ever written.
+    pub async fn write(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
+        if self.offset() + bytes.len() as u64 > self.size {
+            return Err(StoreError::TooLong { sha256: self.sha256, size: self.size });
+        }
+        self.buffer.extend_from_slice(bytes);
+        if self.buffer.len() >= BLOCK {
+            self.flush().await?;
+        }
+        Ok(())
+    }
+
+    /// Writes out what is buffered.
+    pub async fn flush(&mut self) -> Result<(), StoreError> {
+        if self.buffer.is_empty() {
+            return Ok(());
+        }
+        let mut parts = self.take_parts()?;
+        let block = self.buffer.split();
+        let length = block.len() as u64;
+        let path = self.path();
+        let parts = blocking(&self.store.root, move || {
+            parts.write(&block).map_err(io_error(&path))?;
+            Ok(parts)
+        })
+        .await?;
+        self.parts = Some(parts);
+        self.written += length;
+        Ok(())
+    }
+
+    /// Throws away what was written and starts from the first byte.
+    pub async fn restart(&mut self) -> Result<(), StoreError> {
+        self.buffer.clear();
+        let mut parts = self.take_parts()?;
+        let path = self.path();
+        let parts = blocking(&self.store.root, move || {
+            parts.file.set_len(0).map_err(io_error(&path))?;
+            parts.file.seek(SeekFrom::Start(0)).map_err(io_error(&path))?;
+            parts.hasher = sha2::Sha256::new();
+            Ok(parts)
+        })
+        .await?;
+        self.parts = Some(parts);
+        self.written = 0;
+        Ok(())
+    }
+
+    /// Checks the digest, flushes to the disk and gives the blob its name.
+    ///
+    /// When bytes are missing, what is there stays for a later attempt; when the digest differs,
+    /// it is removed.
+    pub async fn finish(mut self) -> Result<(), StoreError> {
+        self.flush().await?;
+        let Parts { file, hasher } = self.take_parts()?;
+        let (received, size, expected) = (self.written, self.size, self.sha256);
+        if received < size {
+            return Err(StoreError::TooShort { sha256: expected, received, size });
+        }
+        let (store, path) = (self.store.clone(), self.path());
+        blocking(&self.store.root, move || {
+            let actual = Sha256::from_hasher(hasher);
+            if actual != expected {
+                fs::remove_file(&path).map_err(io_error(&path))?;
+                return Err(StoreError::Digest { expected, actual });
+            }
+            file.sync_all().map_err(io_error(&path))?;
+            store.keep(&path, &expected)
+        })
+        .await
+    }
+}
+
+struct RemoveOnDrop(PathBuf);
+
+impl Drop for RemoveOnDrop {
+    fn drop(&mut self) {
+        // After a success the file has moved away and there is nothing to remove.
+        fs::remove_file(&self.0).ok();
+    }
+}
+
+/// Reads a file to its end into a hasher.
+fn hash_all(file: &mut File, hasher: &mut sha2::Sha256) -> io::Result<()> {
+    file.seek(SeekFrom::Start(0))?;
+    let mut block = vec![0; BLOCK];
+    loop {
+        let read = file.read(&mut block)?;
+        if read == 0 {
+            return Ok(());
+        }
+        hasher.update(block.get(..read).unwrap_or_default());
+    }
+}
+
+#[cfg(unix)]
+fn is_same_file(file: &File, path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    match (file.metadata(), fs::metadata(path)) {
+        (Ok(open), Ok(named)) => open.ino() == named.ino() && open.dev() == named.dev(),
+        _ => false,
+    }
+}
+
+#[cfg(not(unix))]
+fn is_same_file(_: &File, path: &Path) -> bool {
+    path.exists()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    async fn store() -> (tempfile::TempDir, BlobStore) {
+        let directory = tempfile::tempdir().unwrap();
+        let store = BlobStore::open(directory.path()).await.unwrap();
+        (directory, store)
+    }
+
+    async fn begin(store: &BlobStore, content: &[u8]) -> Partial {
+        match store.begin(Sha256::of(content), content.len() as u64).await.unwrap() {
+            Begun::Partial(partial) => partial,
+            Begun::Present => panic!("the blob is there already"),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_blob_appears_only_when_it_is_whole_and_right() {
+        let (_directory, store) = store().await;
+        let digest = Sha256::of(b"hello");
+        let mut partial = begin(&store, b"hello").await;
+        partial.write(b"hel").await.unwrap();
+        assert!(!store.contains(&digest).await.unwrap());
+        partial.write(b"lo").await.unwrap();
+        partial.finish().await.unwrap();
+        assert_eq!(store.size(&digest).await.unwrap(), Some(5));
+        assert!(matches!(store.begin(digest, 5).await.unwrap(), Begun::Present));
+        assert_eq!(store.list().await.unwrap(), [Blob { sha256: digest, size: 5 }]);
+        assert_eq!(store.check(&digest).await.unwrap(), Some(true));
+        assert!(store.remove(&digest).await.unwrap());
+        assert!(!store.remove(&digest).await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn an_interrupted_write_goes_on_where_it_stopped() {
+        let (_directory, store) = store().await;
+        let content = vec![7u8; 3 * BLOCK + 17];
+        let mut partial = begin(&store, &content).await;
+        partial.write(&content[..2 * BLOCK + 5]).await.unwrap();
+        drop(partial);
+        let mut partial = begin(&store, &content).await;
+        let offset = usize::try_from(partial.offset()).unwrap();
+        assert!(offset >= 2 * BLOCK);
+        partial.write(&content[offset..]).await.unwrap();
+        partial.finish().await.unwrap();
+        assert_eq!(store.check(&Sha256::of(&content)).await.unwrap(), Some(true));
+    }
+
+    #[tokio::test]
+    async fn other_bytes_longer_ones_and_shorter_ones_are_refused() {
+        let (_directory, store) = store().await;
+        let mut partial = begin(&store, b"hello").await;
+        assert!(matches!(partial.write(b"hello!").await, Err(StoreError::TooLong { .. })));
+        partial.write(b"hell").await.unwrap();
+        assert!(matches!(partial.finish().await, Err(StoreError::TooShort { received: 4, .. })));
+        let mut partial = begin(&store, b"hello").await;
+        assert_eq!(partial.offset(), 4);
+        partial.write(b"0").await.unwrap();
+        assert!(matches!(partial.finish().await, Err(StoreError::Digest { .. })));
+        assert_eq!(begin(&store, b"hello").await.offset(), 0);
+        assert!(store.list().await.unwrap().is_empty());
+    }
+
+    #[tokio::test]
+    async fn two_writers_of_one_blob_exclude_each_other() {
+        let (_directory, store) = store().await;
+        let _first = begin(&store, b"hello").await;
+        let second = store.begin(Sha256::of(b"hello"), 5).await;
+        assert!(matches!(second, Err(StoreError::Busy { .. })));
+    }
+
+    #[tokio::test]
+    async fn uploads_get_the_digest_of_what_came() {
+        let (directory, store) = store().await;
+        let blob = store.import_bytes(b"custom image").await.unwrap();
+        assert_eq!(blob, Blob { sha256: Sha256::of(b"custom image"), size: 12 });
+        assert_eq!(store.import_bytes(b"custom image").await.unwrap(), blob);
+        let refused = store.import(&b"too long"[..], 3).await;
+        assert!(matches!(refused, Err(StoreError::UploadTooLarge { limit: 3 })));
+        assert_eq!(fs::read_dir(directory.path().join("partial")).unwrap().count(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_damaged_blob_is_found() {
+        let (_directory, store) = store().await;
+        let blob = store.import_bytes(b"custom image").await.unwrap();
+        fs::write(store.path(&blob.sha256), b"custom imagE").unwrap();
+        assert_eq!(store.check(&blob.sha256).await.unwrap(), Some(false));
+    }
+}
