@@ -4,7 +4,9 @@
 use maas_core::cloud_init::decode_upload;
 use maas_core::commission::result::ScriptType;
 use maas_core::commission::script::{Choice, choose};
-use maas_core::deploy::{DeploymentOptions, DeploymentPlan, Endpoints, Facts, PlanProblem, Requester};
+use maas_core::deploy::{
+    DeploymentOptions, DeploymentPlan, Endpoints, Facts, PlanProblem, Requester,
+};
 use maas_core::machine::{Actor, Event, Machine, Refusal, Status};
 use maas_core::secret::Secret;
 use maas_core::storage::{BasicOptions, BcacheOptions, CacheMode, LayoutRequest, LvmOptions, Size};
@@ -121,8 +123,8 @@ pub(crate) async fn deploy(
     };
     let plan = plan(region, &machine, actor, order, endpoints).await?;
     let all = region.scripts().await?;
-    let scripts = choose(&all, ScriptType::Deployment, &Choice::Automatic)
-        .map_err(Problem::internal)?;
+    let scripts =
+        choose(&all, ScriptType::Deployment, &Choice::Automatic).map_err(Problem::internal)?;
     let runs = region.runs(&machine, &scripts, &std::collections::BTreeMap::new()).await?;
     let bytes = serde_json::to_vec(&plan).map_err(Problem::internal)?;
     let extras = Extras {
@@ -264,8 +266,8 @@ fn cache_mode(fields: &Fields, errors: &mut FieldErrors) -> CacheMode {
 
 /// Reads a network model.
 pub(crate) fn network(text: &str) -> Result<Network, Problem> {
-    let network: Network = yaml::from_str(text)
-        .map_err(|error| Problem::field("network", error.to_string()))?;
+    let network: Network =
+        yaml::from_str(text).map_err(|error| Problem::field("network", error.to_string()))?;
     let problems = network.validate();
     let mut errors = FieldErrors::new();
     for problem in problems.iter().filter(|problem| problem.is_error()) {

@@ -65,10 +65,7 @@ pub(crate) async fn vendor_data(
 }
 
 /// The program that unpacks curtin's configuration and runs curtin.
-pub(crate) fn installer(
-    region: &Region,
-    plan: &DeploymentPlan,
-) -> Result<Vec<u8>, Problem> {
+pub(crate) fn installer(region: &Region, plan: &DeploymentPlan) -> Result<Vec<u8>, Problem> {
     let script = plan.installer(region.curtin_pack.as_deref()).map_err(Problem::internal)?;
     Ok(script.into_inner())
 }

@@ -11,7 +11,9 @@ use crate::digest::Sha256;
 use crate::report::{Event, Reporter};
 use crate::select::Wanted;
 use crate::store::{Begun, BlobStore, Partial, StoreError};
-use crate::transport::{BoxFuture, Request, SourceUrl, Transport, TransportError, TransportErrorKind, shown};
+use crate::transport::{
+    BoxFuture, Request, SourceUrl, Transport, TransportError, TransportErrorKind, shown,
+};
 
 /// Bytes that make an attempt worth another one: a server that drips is not waited for.
 const PROGRESS: u64 = 64 << 10;

@@ -17,7 +17,10 @@ use crate::region::{Extras, Region};
 use crate::store::{ScriptOutput, Stream};
 
 pub(super) const PARAMS: &[Param] = &[
-    Param::required("status", "OK, FAILED, WORKING, COMMISSIONING, TESTING, TIMEDOUT, INSTALLING, APPLYING_NETCONF, RELEASING or DEPLOYING."),
+    Param::required(
+        "status",
+        "OK, FAILED, WORKING, COMMISSIONING, TESTING, TIMEDOUT, INSTALLING, APPLYING_NETCONF, RELEASING or DEPLOYING.",
+    ),
     Param::optional("error", "The runner's own sentence."),
     Param::optional("name", "The script that this is about."),
     Param::optional("script_result_id", "The run that this is about."),

@@ -100,9 +100,7 @@ impl Client {
             .header(AUTHORIZATION, self.authorization()?);
         if method != Method::GET {
             let body = Serializer::new(String::new()).extend_pairs(fields).finish();
-            request = request
-                .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
-                .body(body);
+            request = request.header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(body);
         }
         let answer = request.send().await?;
         let status = answer.status();

@@ -34,7 +34,12 @@ pub(super) struct Director<'a> {
 }
 
 impl<'a> Director<'a> {
-    pub(super) fn new(timeline: &'a Timeline, server: &'a Server, alice: Client, bob: Client) -> Self {
+    pub(super) fn new(
+        timeline: &'a Timeline,
+        server: &'a Server,
+        alice: Client,
+        bob: Client,
+    ) -> Self {
         Self { timeline, server, alice, bob }
     }
 
@@ -74,7 +79,8 @@ impl<'a> Director<'a> {
             let what = format!("{OSYSTEM}/{RELEASE} amd64");
             self.timeline.step(Party::User, "selects", &what);
         }
-        let summary = self.server.synchronise(&super::progress::Progress::new(self.timeline)).await?;
+        let summary =
+            self.server.synchronise(&super::progress::Progress::new(self.timeline)).await?;
         self.timeline.step(Party::Region, "images verified", &summary.to_string());
         Ok(())
     }
@@ -100,13 +106,11 @@ impl<'a> Director<'a> {
             }
             match status.as_str() {
                 // While it enlists it is New and on; it switches itself off at the end.
-                "New" if machine["power_state"] != "on" || since.elapsed() > PATIENCE / 8 => {
-                    self.commission(&machine).await?;
-                }
+                "New" if self.is_off(&machine).await? => self.commission(&machine).await?,
                 "Ready" => {
-                self.configure(&machine).await?;
-                self.allocate(&machine).await?;
-            }
+                    self.configure(&machine).await?;
+                    self.allocate(&machine).await?;
+                }
                 "Allocated" => self.deploy(&machine).await?,
                 "Deployed" => return Ok(machine),
                 failed if failed.contains("ailed") || failed == "Broken" => {
@@ -135,6 +139,12 @@ impl<'a> Director<'a> {
             _ => format!("was {before}"),
         };
         self.timeline.step(Party::Region, &format!("→ {status}"), &detail);
+    }
+
+    async fn is_off(&self, machine: &Value) -> Result<bool, Failure> {
+        let id = machine["system_id"].as_str().unwrap_or_default();
+        let answer = self.alice.get(&format!("machines/{id}/?op=query_power_state")).await?;
+        Ok(answer["state"] == "off")
     }
 
     async fn commission(&self, machine: &Value) -> Result<(), Failure> {
@@ -177,12 +187,7 @@ impl<'a> Director<'a> {
         self.act(machine, "deploy", &fields).await
     }
 
-    async fn act(
-        &self,
-        machine: &Value,
-        op: &str,
-        fields: &[(&str, &str)],
-    ) -> Result<(), Failure> {
+    async fn act(&self, machine: &Value, op: &str, fields: &[(&str, &str)]) -> Result<(), Failure> {
         let id = machine["system_id"].as_str().unwrap_or_default();
         match self.alice.post(&format!("machines/{id}/?op={op}"), fields).await {
             Ok(_) => {

@@ -164,8 +164,12 @@ fn images() -> Content {
             )
             .item(
                 "boot-initrd",
-                item(format!("{kernel}/boot-initrd"), files::initrd(seed + 1).into(), "boot-initrd")
-                    .tag("kpackage", kpackage),
+                item(
+                    format!("{kernel}/boot-initrd"),
+                    files::initrd(seed + 1).into(),
+                    "boot-initrd",
+                )
+                .tag("kpackage", kpackage),
             )
             .item("squashfs", item(format!("{folder}/squashfs"), squashfs.clone(), "squashfs"))
             .item(
@@ -207,7 +211,14 @@ fn bootloaders() -> Result<Content, Failure> {
     let syslinux =
         ["pxelinux.0", "lpxelinux.0", "ldlinux.c32", "chain.c32", "libcom32.c32", "libutil.c32"];
     for (seed, os, kind, arch, package, members) in [
-        (30, "grub-efi-signed", "uefi", "amd64", "shim-signed", ["bootx64.efi", "mmx64.efi"].as_slice()),
+        (
+            30,
+            "grub-efi-signed",
+            "uefi",
+            "amd64",
+            "shim-signed",
+            ["bootx64.efi", "mmx64.efi"].as_slice(),
+        ),
         (40, "pxelinux", "pxe", "i386", "syslinux", syslinux.as_slice()),
     ] {
         let mut version = NewVersion::new(format!("{SERIAL}.0"));
@@ -224,8 +235,7 @@ fn bootloaders() -> Result<Content, Failure> {
                 .tag("src_version", "1");
             version = version.item(package, item);
         }
-        let mut product =
-            NewProduct::new(format!("com.ubuntu.maas.stable:1:{os}:{kind}:{arch}"));
+        let mut product = NewProduct::new(format!("com.ubuntu.maas.stable:1:{os}:{kind}:{arch}"));
         for (tag, value) in [
             ("arch", arch),
             ("arches", arch),

@@ -38,9 +38,8 @@ impl<'a> Progress<'a> {
         let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
         files.insert(sha256, (received, size));
         if let Some(bar) = &self.bar {
-            let (received, size) = files.values().fold((0, 0), |(all, of), (one, size)| {
-                (all + one, of + size)
-            });
+            let (received, size) =
+                files.values().fold((0, 0), |(all, of), (one, size)| (all + one, of + size));
             bar.set_length(size);
             bar.set_position(received);
         }
