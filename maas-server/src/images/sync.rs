@@ -146,16 +146,18 @@ pub enum KeyringProblem {
     Content(#[from] KeyringError),
 }
 
-/// Runs imports when they are asked for and, if so configured, from time to time.
+/// Runs imports when they are asked for and, if so configured, at the start and from time to
+/// time.
 pub async fn run(region: Arc<Region>, stop: CancellationToken) {
     let mut requests = region.images.import_requests();
+    let mut pause = region.config.sync_interval.map_or(Duration::MAX, |_| Duration::ZERO);
     loop {
-        let interval = region.config.sync_interval.unwrap_or(Duration::MAX);
         tokio::select! {
             () = stop.cancelled() => return,
             Ok(()) = requests.changed() => {}
-            () = tokio::time::sleep(interval) => {}
+            () = tokio::time::sleep(pause) => {}
         }
+        pause = region.config.sync_interval.unwrap_or(Duration::MAX);
         let imported = tokio::select! {
             // What arrived stays for the next import.
             () = stop.cancelled() => return,
