@@ -186,7 +186,11 @@ fn pyyaml_reads_back_what_is_written() {
         .collect();
     let cases: Vec<serde_json::Value> = values
         .iter()
-        .map(|value| serde_json::json!({"text": yaml::to_string(value).unwrap(), "value": value}))
+        .flat_map(|value| {
+            let tree = yaml::Value::from(value.clone());
+            [yaml::to_string(value).unwrap(), yaml::write(&tree)]
+                .map(|text| serde_json::json!({"text": text, "value": value}))
+        })
         .collect();
     let report = run_python(&python, READ_BACK, &cases);
     assert_eq!(report, Vec::<serde_json::Value>::new());
