@@ -164,12 +164,9 @@ fn check_plain(bytes: &[u8]) -> Result<CheckedUserData, UserDataProblem> {
         UserDataKind::UpstartJob => {
             warnings.push("upstart jobs are ignored by every supported system".to_owned());
         }
-        UserDataKind::Script => {
-            if bytes.contains(&b'\r') && bytes.windows(2).any(|pair| pair == b"\r\n") {
-                warnings.push(
-                    "the script has DOS line ends; its interpreter will not be found".to_owned(),
-                );
-            }
+        UserDataKind::Script if bytes.windows(2).any(|pair| pair == b"\r\n") => {
+            warnings
+                .push("the script has DOS line ends; its interpreter will not be found".to_owned());
         }
         _ => {}
     }

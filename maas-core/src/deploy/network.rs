@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use maas_netconfig::{
-    Dialect, Interface, Link, Network, Rendered, SourceRouting, Topology, netplan, v1,
+    Dialect, Interface, Link, Network, Rendered, SourceRouting, TargetOs, Topology, netplan, v1,
 };
 
 use super::facts::Facts;
@@ -31,17 +31,6 @@ pub(super) fn dhcp_on_boot_interface(machine: &Machine, facts: &Facts) -> Option
     })
 }
 
-/// The language that a target's network is written in.
-pub(super) fn dialect(os: &str) -> Option<Dialect> {
-    match os {
-        "esxi" => Some(Dialect::Esxi),
-        "centos" | "rhel" | "rocky" | "alma" | "ol" | "fedora" | "sles" | "opensuse" => {
-            Some(Dialect::CloudInit)
-        }
-        _ => None,
-    }
-}
-
 /// The target's network, rendered, with what is wrong and what is lost noted.
 pub(super) fn target(
     network: &Network,
@@ -66,11 +55,25 @@ pub(super) fn target(
             return None;
         }
     };
-    let rendered = match dialect(os) {
-        Some(dialect) => v1::render(&topology, dialect),
-        None => netplan::render(&topology),
+    let rendered = match os.parse().unwrap_or(TargetOs::Other) {
+        TargetOs::Ubuntu => netplan::render(&topology),
+        TargetOs::Esxi => v1::render(&topology, Dialect::Esxi),
+        _ => v1::render(&topology, Dialect::CloudInit),
     };
-    for loss in &rendered.losses {
+    let mut losses = rendered.losses.clone();
+    if os == "esxi" {
+        // DHCP, fixed addresses, aliases, VLANs, bonds in three modes: ESXi has nothing else.
+        let (found, lost) = TargetOs::Esxi.check(&topology);
+        for problem in found {
+            if problem.is_error() {
+                problems.push(PlanProblem::Network { message: problem.to_string() });
+            } else {
+                warnings.push(Warning::new("network", problem.to_string()));
+            }
+        }
+        losses = lost;
+    }
+    for loss in &losses {
         ignored.push(IgnoredSetting::new(format!("network: {}", loss.setting), loss.to_string()));
     }
     Some((topology, rendered))

@@ -327,6 +327,42 @@ fn esxi_needs_a_datastore() {
 }
 
 #[test]
+fn esxi_takes_three_bond_modes_and_refuses_the_rest_before_anything_starts() {
+    use maas_netconfig::model::{BondMode, BondParams};
+    use maas_netconfig::{Interface, Kind, Link, Network};
+    for mode in BondMode::ALL {
+        let nic = |name: &str, mac: &str| {
+            Interface::physical(name.parse().unwrap(), mac.parse().unwrap())
+        };
+        let bond = Kind::Bond {
+            mac: Some("52:54:00:00:00:01".parse().unwrap()),
+            members: vec!["eno1".parse().unwrap(), "eno2".parse().unwrap()],
+            params: BondParams::new(*mode),
+        };
+        let mut esxi = options("esxi", "8.0");
+        esxi.storage = Some(LayoutRequest::Vmfs6(BasicOptions::default()));
+        esxi.network = Some(Network {
+            interfaces: vec![
+                nic("eno1", "52:54:00:00:00:01"),
+                nic("eno2", "52:54:00:00:00:02"),
+                Interface::new("bond0".parse().unwrap(), bond).with_link(Link::DHCP),
+            ],
+            ..Network::default()
+        });
+        let planned = plan_with(&esxi);
+        if ["balance-rr", "active-backup", "802.3ad"].contains(&mode.as_str()) {
+            assert!(planned.is_ok(), "{mode:?}: {planned:?}");
+        } else {
+            let problems = planned.unwrap_err();
+            assert!(
+                problems.iter().all(|p| matches!(p, PlanProblem::Network { .. })),
+                "{mode:?}: {problems:?}"
+            );
+        }
+    }
+}
+
+#[test]
 fn a_system_can_run_from_memory() {
     let mut memory = options("ubuntu", "noble");
     memory.ephemeral = true;

@@ -418,7 +418,9 @@ fn check_disk(disk: &Disk, problems: &mut Vec<StorageProblem>) {
             problems.push(StorageProblem::Unaligned { partition: id.clone() });
         }
         if disk.table == Some(PartitionTable::Mbr)
-            && (partition.number > 4 || partition.size > MBR_LARGEST)
+            && (partition.number > 4
+                || partition.size > MBR_LARGEST
+                || partition.offset >= MBR_LARGEST)
         {
             problems.push(StorageProblem::BeyondMbr { partition: id.clone() });
         }

@@ -48,6 +48,19 @@ pub(super) fn boot_disk(
     disk
 }
 
+/// The largest partition that can come next.
+fn largest(disk: &Disk) -> u64 {
+    if disk.table != Some(PartitionTable::Mbr) {
+        return disk.free();
+    }
+    // A partition can neither begin nor be counted beyond 32 bits of sectors.
+    if disk.next_offset() >= MBR_LARGEST {
+        return 0;
+    }
+    // A little less than can be counted, so that one more can begin behind it.
+    disk.free().min(align_down(MBR_LARGEST, ALIGNMENT) - 2 * ALIGNMENT)
+}
+
 /// Everything before the root file system; `default_boot` is the size of `/boot` when none is
 /// asked for, 0 for none.
 pub(super) fn start(
@@ -80,7 +93,7 @@ pub(super) fn start(
     };
     let wants_boot = options.boot_size.is_some_and(|size| size.of(boot.size) > 0);
     if boot_size > 0 || wants_boot {
-        let most = disk.free();
+        let most = largest(&disk);
         if boot_size < MIN_BOOT || boot_size > most {
             return Err(match options.boot_size {
                 Some(_) => LayoutRefusal::Size {
@@ -104,10 +117,7 @@ pub(super) fn start(
     let Some(root_disk) = storage.disks.last_mut() else {
         return Err(LayoutRefusal::NoBlockDevice);
     };
-    let mut most = root_disk.free();
-    if root_disk.table == Some(PartitionTable::Mbr) {
-        most = most.min(align_down(MBR_LARGEST, ALIGNMENT));
-    }
+    let most = largest(root_disk);
     let root_size = match options.root_size {
         Some(size) => {
             let found = align_down(size.of(root_device.size), ALIGNMENT);
@@ -164,8 +174,8 @@ pub(super) fn lvm(
         && let Some(disk) = storage.disks.last_mut()
         && disk.table == Some(PartitionTable::Mbr)
     {
-        while disk.partitions.len() < 4 && disk.free() >= ALIGNMENT {
-            let size = disk.free().min(align_down(MBR_LARGEST, ALIGNMENT));
+        while disk.partitions.len() < 4 && largest(disk) >= ALIGNMENT {
+            let size = largest(disk);
             group.devices.push(disk.push(size, PartitionFlag::None));
         }
     }

@@ -15,7 +15,7 @@ use super::size::Size;
 
 /// A layout and its options.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "layout", rename_all = "lowercase")]
+#[serde(tag = "storage_layout", rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum LayoutRequest {
     /// One root file system on the boot disk.

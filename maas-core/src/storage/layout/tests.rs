@@ -246,6 +246,15 @@ fn a_document_lays_out_lvm_on_raid() {
 }
 
 #[test]
+fn a_document_survives_storage_inside_its_request() {
+    let request = LayoutRequest::Custom(serde_json::from_str(DOCUMENT).unwrap());
+    let json = serde_json::to_string(&request).unwrap();
+    assert_eq!(serde_json::from_str::<LayoutRequest>(&json).unwrap(), request);
+    let yaml = maas_netconfig::yaml::to_string(&request).unwrap();
+    assert_eq!(maas_netconfig::yaml::from_str::<LayoutRequest>(&yaml).unwrap(), request);
+}
+
+#[test]
 fn a_document_is_refused_where_it_is_wrong() {
     let disks = [disk("sda", 20 * GIB, ""), disk("sdb", 20 * GIB, "")];
     let path = |from: &str, to: &str| {
