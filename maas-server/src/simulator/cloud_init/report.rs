@@ -6,7 +6,7 @@ use crate::simulator::boot::Boot;
 use crate::simulator::client::{Agent, Request};
 use crate::simulator::event::Stage;
 use crate::simulator::machine::Reporting;
-use crate::simulator::metadata::{Dialect, Signed, now_precisely};
+use crate::simulator::metadata::{Dialect, EVENT_PAUSES, Signed, now_precisely};
 
 /// How something ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,8 +58,9 @@ impl<'a> Reporter<'a> {
             event["result"] = if verdict == Verdict::Success { "SUCCESS" } else { "FAIL" }.into();
         }
         let body = event.to_string().into_bytes();
-        let sent = signed.send(&|| Request::post(Agent::CloudInit, endpoint, body.clone())).await;
-        // cloud-init only warns on its console: the event is lost.
+        let request = || Request::post(Agent::CloudInit, endpoint, body.clone());
+        let sent = signed.send_patiently(&EVENT_PAUSES, &request).await;
+        // Then cloud-init only warns on its console.
         if let Err(error) = sent {
             self.boot.tell(Stage::Problem, format!("event {name} is lost: {error}")).await;
         }

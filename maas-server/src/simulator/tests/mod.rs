@@ -310,6 +310,38 @@ async fn a_region_that_is_away_for_a_while_is_waited_for() {
 }
 
 #[tokio::test]
+async fn a_region_that_is_killed_again_and_again_is_survived() {
+    let mut world = world(|config| {
+        config.machines = 3;
+        config.pace = Pace::new(0.0005, 0.05);
+    })
+    .await;
+    for _ in 0..6 {
+        tokio::time::sleep(Duration::from_millis(60)).await;
+        world.region.restart(Duration::from_millis(40)).await;
+    }
+    world.ready(3).await;
+    for id in world.region.ids() {
+        world.deploy(&id, "8G").await;
+    }
+    for _ in 0..6 {
+        tokio::time::sleep(Duration::from_millis(60)).await;
+        world.region.restart(Duration::from_millis(40)).await;
+    }
+    world
+        .until("all machines are deployed", |region, _| {
+            region.ids().iter().all(|id| region.machine(id).status == Status::Deployed)
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn fifty_machines_run_at_the_same_time() {
+    let mut world = world(|config| config.machines = 50).await;
+    world.ready(50).await;
+}
+
+#[tokio::test]
 async fn a_wrong_clock_is_corrected_from_the_answers_date() {
     let region = Region::start().await;
     region.seen.lock().unwrap().clock = 3600;
