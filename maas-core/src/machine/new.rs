@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
 
-use super::{Architecture, BootFacts, Machine, NodeCredentials, Power, PowerState, Status};
 use super::hardware::Hardware;
+use super::{Architecture, BootFacts, Machine, NodeCredentials, Power, PowerState, Status};
 use crate::id::SystemId;
 use crate::secret::Secret;
 use crate::time::Timestamp;
@@ -180,6 +180,18 @@ impl Machine {
             configuration: crate::deploy::Configuration::default(),
             credentials: new.credentials,
         })
+    }
+}
+
+impl InvalidNewMachine {
+    /// The API's name of the field that cannot be used.
+    #[must_use]
+    pub const fn field(&self) -> &'static str {
+        match self {
+            Self::Architecture(_) => "architecture",
+            Self::Mac { .. } | Self::TooManyMacs { .. } => "mac_addresses",
+            Self::NoHostname => "hostname",
+        }
     }
 }
 
