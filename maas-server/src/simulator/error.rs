@@ -66,11 +66,6 @@ impl WireError {
             _ => None,
         }
     }
-
-    /// Nobody listened, as opposed to somebody who answered badly.
-    pub(crate) fn is_refused(&self) -> bool {
-        matches!(self, Self::Transport { source, .. } if source.is_connect())
-    }
 }
 
 /// The innermost reason: reqwest's own text only says that sending failed.

@@ -8,6 +8,11 @@ use super::error::WireError;
 use super::oauth::Credentials;
 use super::pace::Pace;
 
+/// Seconds between the attempts to post an event. The real reporters give an event up when the
+/// region is away; real machines, though, take minutes for what takes milliseconds here, so that
+/// a restart of the region costs them an event or two and not all.
+pub(crate) const EVENT_PAUSES: [f64; 5] = [0.5, 1.0, 2.0, 4.0, 8.0];
+
 /// How a program spells its `Authorization` field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Dialect {

@@ -230,3 +230,21 @@ async fn run_scripts(
     }
     Ok(ended)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use maas_core::runner;
+
+    #[test]
+    fn the_regions_own_user_data_is_known_for_what_it_does() {
+        for (data, expected) in [(runner::user_data(), true), (runner::poweroff_user_data(), false)]
+        {
+            let parts = user_data::parts(&data);
+            assert_eq!(parts.len(), 1);
+            assert_eq!(parts[0].kind, Kind::Script);
+            let text = parts[0].text();
+            assert_eq!(RUNNER_MARKS.iter().any(|mark| text.contains(mark)), expected);
+        }
+    }
+}

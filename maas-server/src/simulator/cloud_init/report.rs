@@ -1,12 +1,14 @@
 //! cloud-init's webhook reporter: one POST for each event, without a content type.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use serde_json::json;
 
 use crate::simulator::boot::Boot;
 use crate::simulator::client::{Agent, Request};
 use crate::simulator::event::Stage;
 use crate::simulator::machine::Reporting;
-use crate::simulator::metadata::{Dialect, Signed, now_precisely};
+use crate::simulator::metadata::{Dialect, EVENT_PAUSES, Signed, now_precisely};
 
 /// How something ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,6 +22,7 @@ pub(super) enum Verdict {
 pub(super) struct Reporter<'a> {
     boot: &'a Boot,
     webhook: Option<(String, Signed<'a>)>,
+    has_lost: AtomicBool,
 }
 
 impl<'a> Reporter<'a> {
@@ -28,7 +31,7 @@ impl<'a> Reporter<'a> {
             let keys = reporting.credentials;
             (reporting.endpoint, Signed::new(boot.wire(), boot.pace, keys, Dialect::Quoted))
         });
-        Self { boot, webhook }
+        Self { boot, webhook, has_lost: AtomicBool::new(false) }
     }
 
     pub(super) async fn start(&self, name: &str, description: &str) {
@@ -58,10 +61,16 @@ impl<'a> Reporter<'a> {
             event["result"] = if verdict == Verdict::Success { "SUCCESS" } else { "FAIL" }.into();
         }
         let body = event.to_string().into_bytes();
-        let sent = signed.send(&|| Request::post(Agent::CloudInit, endpoint, body.clone())).await;
-        // cloud-init only warns on its console: the event is lost.
-        if let Err(error) = sent {
-            self.boot.tell(Stage::Problem, format!("event {name} is lost: {error}")).await;
+        let request = || Request::post(Agent::CloudInit, endpoint, body.clone());
+        let sent = signed.send_patiently(&EVENT_PAUSES, &request).await;
+        // Then cloud-init only warns on its console. A region may well take a machine's keys away
+        // once it is Ready, so one warning is enough.
+        if let Err(error) = sent
+            && !self.has_lost.swap(true, Ordering::Relaxed)
+        {
+            self.boot
+                .tell(Stage::Problem, format!("events are lost from {name} on: {error}"))
+                .await;
         }
     }
 }

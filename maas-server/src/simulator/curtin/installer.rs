@@ -157,6 +157,32 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn the_regions_own_installer_is_read() {
+        use maas_core::curtin::{ConfigFile, installer};
+        use maas_core::deploy::Endpoints;
+        use maas_core::id::SystemId;
+        use maas_core::machine::NodeCredentials;
+        use maas_netconfig::yaml::Value as Yaml;
+
+        let config = |at, key: &str| ConfigFile::new(at, &Yaml::map([(key, Yaml::from("x"))]));
+        let credentials = NodeCredentials {
+            consumer_key: "ck".to_owned(),
+            token_key: "tk".to_owned(),
+            token_secret: "ts".to_owned().into(),
+        };
+        let script = installer(
+            &[config(0, "a"), config(1, "b")],
+            &SystemId::from_entropy(7),
+            &credentials,
+            &Endpoints::new("10.0.0.1"),
+            None,
+        )
+        .unwrap();
+        let read = Installer::parse(script.expose()).unwrap();
+        assert_eq!(read, Installer { config: json!({"a": "x", "b": "x"}), source: None });
+    }
+
+    #[test]
     fn each_broken_part_is_named() {
         let said = |script: &[u8]| Installer::parse(script).unwrap_err().to_string();
         assert!(said(b"#!/bin/sh\n").contains("_____PAYLOAD_____"));

@@ -8,7 +8,7 @@ use crate::simulator::boot::Boot;
 use crate::simulator::client::{Agent, Request};
 use crate::simulator::event::Stage;
 use crate::simulator::machine::Reporting;
-use crate::simulator::metadata::{Dialect, Signed, now_precisely};
+use crate::simulator::metadata::{Dialect, EVENT_PAUSES, Signed, now_precisely};
 
 /// How a stage ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,7 +88,7 @@ impl<'a> Reporter<'a> {
         event["timestamp"] = now_precisely().into();
         let body = event.to_string().into_bytes();
         let sent = signed
-            .send(&|| {
+            .send_patiently(&EVENT_PAUSES, &|| {
                 Request::post(Agent::Curtin, endpoint, body.clone())
                     .content_type("application/json")
             })

@@ -9,6 +9,7 @@ use crate::simulator::client::Agent;
 use crate::simulator::ephemeral::LoadedRoot;
 use crate::simulator::event::Stage;
 use crate::simulator::firmware::verify;
+use crate::simulator::metadata::EVENT_PAUSES;
 
 /// Image types that curtin takes before a URL.
 const TYPES: [&str; 16] = [
@@ -79,8 +80,20 @@ impl Source {
             Self::Copy(path) => return Err(format!("nothing is mounted at {path}")),
             Self::Image { kind, url } => (kind, url),
         };
-        let found =
-            boot.wire().download(Agent::Wget, url).await.map_err(|error| error.to_string())?;
+        let mut pauses = EVENT_PAUSES.iter();
+        let found = loop {
+            match boot.wire().download(Agent::Wget, url).await {
+                Ok(found) => break found,
+                // The server said no.
+                Err(error) if error.status().is_some_and(|status| status < 500) => {
+                    return Err(error.to_string());
+                }
+                Err(error) => {
+                    let pause = pauses.next().ok_or_else(|| error.to_string())?;
+                    boot.pace.pause(*pause).await;
+                }
+            }
+        };
         verify(url, &found).map_err(|stuck| stuck.to_string())?;
         boot.tell(Stage::TargetImage, format!("{kind} {url} ({} bytes)", found.bytes)).await;
         Ok(found.sha256)

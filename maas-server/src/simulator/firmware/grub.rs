@@ -25,7 +25,7 @@ enum Token {
 enum Statement {
     Command(Vec<String>),
     /// `menuentry … { … }` and other blocks, with the words before the brace.
-    Block(Vec<String>, Vec<Statement>),
+    Block(Vec<String>, Vec<Self>),
 }
 
 /// Splits a script. Unquoted braces end a word, which is why MAAS escapes those of `cc:`.

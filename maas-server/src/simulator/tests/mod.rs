@@ -185,7 +185,7 @@ async fn a_failing_curtin_is_reported_and_the_next_deployment_works() {
             region.machine(&id).status == Status::FailedDeployment
         })
         .await;
-    world.until_event(Stage::Signal, "FAILED").await;
+    world.until_event(Stage::CloudInit, "done; power_state").await;
     let events = world.region.machine(&id).events;
     let failed = |name: &str| events.iter().any(|e| e["name"] == name && e["result"] == "FAIL");
     assert!(failed("cmd-install/stage-extract/builtin") && failed("cmd-install/stage-extract"));
@@ -193,6 +193,8 @@ async fn a_failing_curtin_is_reported_and_the_next_deployment_works() {
     world.simulator.set_faults(Vec::new());
     let mac = world.mac();
     world.simulator.power_off(mac).await.unwrap();
+    // What was on its way when the power went still arrives, and must not count for what follows.
+    tokio::time::sleep(Duration::from_millis(200)).await;
     world.deploy(&id, "8G").await;
     let wanted = id.clone();
     world
@@ -307,6 +309,38 @@ async fn a_region_that_is_away_for_a_while_is_waited_for() {
     let id = world.region.ids().remove(0);
     world.deploy(&id, "8G").await;
     world.until("deployed", move |region, _| region.machine(&id).status == Status::Deployed).await;
+}
+
+#[tokio::test]
+async fn a_region_that_is_killed_again_and_again_is_survived() {
+    let mut world = world(|config| {
+        config.machines = 3;
+        config.pace = Pace::new(0.0005, 0.05);
+    })
+    .await;
+    for _ in 0..6 {
+        tokio::time::sleep(Duration::from_millis(60)).await;
+        world.region.restart(Duration::from_millis(40)).await;
+    }
+    world.ready(3).await;
+    for id in world.region.ids() {
+        world.deploy(&id, "8G").await;
+    }
+    for _ in 0..6 {
+        tokio::time::sleep(Duration::from_millis(60)).await;
+        world.region.restart(Duration::from_millis(40)).await;
+    }
+    world
+        .until("all machines are deployed", |region, _| {
+            region.ids().iter().all(|id| region.machine(id).status == Status::Deployed)
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn fifty_machines_run_at_the_same_time() {
+    let mut world = world(|config| config.machines = 50).await;
+    world.ready(50).await;
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@ use std::convert::Infallible;
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
@@ -88,10 +89,22 @@ fn ok(body: impl Into<Vec<u8>>) -> Answer {
 
 impl Region {
     pub(super) async fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::start_at(SocketAddr::from(([127, 0, 0, 1], 0)), Arc::default()).await
+    }
+
+    /// Cuts every connection, is away for a while, and comes back at the same address.
+    pub(super) async fn restart(&mut self, away: Duration) {
+        // Taken out first: the lock is not held while waiting.
+        let mut tasks = std::mem::take(&mut *self.tasks.lock().unwrap());
+        tasks.shutdown().await;
+        tokio::time::sleep(away).await;
+        *self = Self::start_at(self.address, Arc::clone(&self.seen)).await;
+    }
+
+    async fn start_at(address: SocketAddr, seen: Arc<Mutex<Seen>>) -> Self {
+        let listener = TcpListener::bind(address).await.unwrap();
         let address = listener.local_addr().unwrap();
-        let region =
-            Self { address, seen: Arc::default(), tasks: Arc::new(Mutex::new(JoinSet::new())) };
+        let region = Self { address, seen, tasks: Arc::new(Mutex::new(JoinSet::new())) };
         let accepting = region.clone();
         region.tasks.lock().unwrap().spawn(async move {
             let mut connections = JoinSet::new();
@@ -133,7 +146,8 @@ impl Region {
 
     async fn serve(&self, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
         let (head, body) = request.into_parts();
-        let body = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+        let body =
+            body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
         let field = |name: &str| {
             head.headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or_default().to_owned()
         };
@@ -435,16 +449,15 @@ impl Region {
     fn installer(&self, id: &str, storage: &Value) -> Vec<u8> {
         let url = self.url();
         let keys = format!("consumer_key: ck, token_key: {id}, token_secret: ts");
-        let config = |text: String| text;
         pack(&[
             ("curtin/configs/config-000.cfg", storage.to_string()),
             (
                 "curtin/configs/config-001.cfg",
-                config(format!(
+                format!(
                     "reporting:\n  maas: {{type: webhook, endpoint: '{url}/MAAS/metadata/status/{id}', {keys}}}\n\
                      install: {{log_file: /tmp/install.log, error_tarfile: /tmp/curtin-logs.tar, \
                      post_files: [/tmp/install.log, /tmp/curtin-logs.tar]}}\n"
-                )),
+                ),
             ),
             (
                 "curtin/configs/config-002.cfg",
