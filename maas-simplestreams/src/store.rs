@@ -550,6 +550,13 @@ impl Drop for RemoveOnDrop {
     }
 }
 
+/// The digest of a file.
+pub(crate) fn digest_of_file(path: &Path) -> io::Result<Sha256> {
+    let mut hasher = sha2::Sha256::new();
+    hash_all(&mut File::open(path)?, &mut hasher)?;
+    Ok(Sha256::from_hasher(hasher))
+}
+
 /// Reads a file to its end into a hasher.
 fn hash_all(file: &mut File, hasher: &mut sha2::Sha256) -> io::Result<()> {
     file.seek(SeekFrom::Start(0))?;
