@@ -15,6 +15,8 @@
 //! Readers therefore always find a complete generation: an index never names a products file, and
 //! a products file no wanted item, that is not there.
 
+#[cfg(feature = "archive")]
+mod archive;
 mod check;
 mod plan;
 mod run;
@@ -24,6 +26,8 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
+#[cfg(feature = "archive")]
+pub use archive::{ArchiveError, Carried};
 pub use check::{Damage, DamageKind, Depth};
 pub use plan::{Addition, Plan, Removal};
 pub use run::{Mirror, Outcome};

@@ -242,6 +242,16 @@ impl Mirror {
         Ok(())
     }
 
+    /// Gives content one path.
+    #[cfg(feature = "archive")]
+    pub(super) fn link_path(&self, sha256: &Sha256, path: &SafePath) -> Result<(), MirrorError> {
+        let target = path.below(&self.root);
+        let directory = target.parent().unwrap_or(&self.root);
+        fs::create_dir_all(directory).map_err(io_error(directory))?;
+        self.link_one(sha256, &target)?;
+        sync_directory(directory).map_err(io_error(directory))
+    }
+
     fn link_one(&self, sha256: &Sha256, target: &Path) -> Result<(), MirrorError> {
         let blob = self.store.path(sha256);
         let new = self.root.join(STATE_DIRECTORY).join("link");

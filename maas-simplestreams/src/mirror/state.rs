@@ -13,7 +13,7 @@ use crate::publish::write_file;
 use crate::trust::TrustMemory;
 
 /// An item that the mirror holds. Items without a file are held in name only.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Held {
     /// Relative to the root.
@@ -52,6 +52,14 @@ impl Inventory {
     pub fn versions(&self, content_id: &str, product: &str) -> impl Iterator<Item = &str> {
         let versions = self.contents.get(content_id).and_then(|products| products.get(product));
         versions.into_iter().flat_map(|versions| versions.keys().map(String::as_str))
+    }
+
+    /// Drops every version of which a file is not one to keep.
+    #[cfg(feature = "archive")]
+    pub(super) fn keep_only(&mut self, keep: impl Fn(&Held) -> bool) {
+        for versions in self.contents.values_mut().flat_map(BTreeMap::values_mut) {
+            versions.retain(|_, items| items.values().flatten().all(&keep));
+        }
     }
 
     /// Forgets items whose path is one of these, so that the next sync fetches them again.

@@ -297,3 +297,42 @@ async fn another_root_helps_when_the_source_lacks_a_file() {
     pair.sync(&options, at(0)).await.unwrap();
     assert_eq!(paths(pair.to.path()).len(), 4);
 }
+
+#[cfg(feature = "archive")]
+#[tokio::test]
+async fn a_mirror_crosses_an_air_gap_with_only_what_the_other_side_lacks() {
+    let pair = Pair::new(&["1"]);
+    pair.sync(&MirrorOptions::default(), at(0)).await.unwrap();
+    let far = tempfile::tempdir().unwrap();
+    let mut there = Mirror::open(far.path()).await.unwrap();
+    let here = Mirror::open(pair.to.path()).await.unwrap();
+    let mut archive = Vec::new();
+    let carried = here.export(&mut archive, &there.contents()).unwrap();
+    assert_eq!((carried.blobs, carried.documents), (3, 2));
+    let wrong = SigningKey::generate("Another", at(-10)).unwrap();
+    let wrong = OpenPgp::new(Keyring::from_bytes(&wrong.public_keyring().unwrap()).unwrap());
+    let refused = there.import(&archive[..], &wrong, at(1));
+    assert!(matches!(refused, Err(ArchiveError::Refused { .. })));
+    assert!(tree(far.path()).is_empty());
+    let right = OpenPgp::new(Keyring::from_bytes(&KEY.public_keyring().unwrap()).unwrap());
+    there.import(&archive[..], &right, at(1)).unwrap();
+    assert_eq!(tree(far.path()), tree(pair.to.path()));
+    drop(here);
+    publish(pair.from.path(), &["1", "2"], at(10));
+    pair.sync(&MirrorOptions::default(), at(10)).await.unwrap();
+    let here = Mirror::open(pair.to.path()).await.unwrap();
+    let mut archive = Vec::new();
+    assert_eq!(here.export(&mut archive, &there.contents()).unwrap().blobs, 3);
+    let mut changed = archive.clone();
+    let middle = changed.len() / 2;
+    changed[middle] ^= 1;
+    assert!(there.import_unverified(&changed[..], at(11)).is_err());
+    there.import_unverified(&archive[..], at(11)).unwrap();
+    assert_eq!(tree(far.path()), tree(pair.to.path()));
+    assert!(there.check(Depth::Contents).await.unwrap().is_empty());
+    let fresh = tempfile::tempdir().unwrap();
+    let mut fresh = Mirror::open(fresh.path()).await.unwrap();
+    let refused = fresh.import_unverified(&archive[..], at(11));
+    assert!(matches!(refused, Err(ArchiveError::Incomplete { .. })));
+    assert!(tree(fresh.root()).is_empty());
+}
