@@ -1,6 +1,7 @@
 //! Fetching blobs into the store: hashed while they arrive, resumed, retried, never too long.
 
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU64, NonZeroUsize};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -19,7 +20,7 @@ use crate::transport::{
 const PROGRESS: u64 = 64 << 10;
 
 /// How persistent a fetch is.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct FetchOptions {
     /// How many files are fetched at once. Default 4.
@@ -37,6 +38,37 @@ pub struct FetchOptions {
     pub minimum_rate: u64,
     /// The time over which the rate is measured. Default 60 s.
     pub rate_window: Duration,
+    /// A bound on the rate of everything that shares it. Default none.
+    pub rate_limit: Option<RateLimit>,
+}
+
+/// A bound on the rate of transfers, shared by all that hold a copy.
+#[derive(Clone, Debug)]
+pub struct RateLimit {
+    bytes_per_second: NonZeroU64,
+    free_at: Arc<Mutex<Option<Instant>>>,
+}
+
+impl RateLimit {
+    /// At most this many bytes per second, averaged over the chunks that arrive.
+    pub fn new(bytes_per_second: NonZeroU64) -> Self {
+        Self { bytes_per_second, free_at: Arc::default() }
+    }
+
+    /// Waits until bytes that have arrived are within the bound.
+    async fn account(&self, bytes: u64) {
+        let nanoseconds =
+            u128::from(bytes) * 1_000_000_000 / u128::from(self.bytes_per_second.get());
+        let span = Duration::from_nanos(u64::try_from(nanoseconds).unwrap_or(u64::MAX));
+        let until = {
+            let mut free_at = self.free_at.lock().unwrap_or_else(PoisonError::into_inner);
+            let now = Instant::now();
+            let until = free_at.map_or(now, |time| time.max(now)) + span;
+            *free_at = Some(until);
+            until
+        };
+        tokio::time::sleep_until(until).await;
+    }
 }
 
 impl Default for FetchOptions {
@@ -49,6 +81,7 @@ impl Default for FetchOptions {
             idle_timeout: Duration::from_secs(60),
             minimum_rate: 1024,
             rate_window: Duration::from_secs(60),
+            rate_limit: None,
         }
     }
 }
@@ -259,6 +292,9 @@ async fn receive(
         *came += length;
         partial.write(&chunk).await.map_err(Setback::Store)?;
         reporter.report(Event::Progressed { sha256, received: partial.offset(), size });
+        if let Some(limit) = &options.rate_limit {
+            limit.account(length).await;
+        }
         window.1 += length;
         let elapsed = window.0.elapsed();
         if elapsed >= options.rate_window {
