@@ -8,6 +8,7 @@
 pub mod boot;
 pub mod cloud_init;
 pub mod commission;
+pub mod curtin;
 pub mod deploy;
 pub mod id;
 pub mod image;
@@ -15,4 +16,5 @@ pub mod machine;
 pub mod runner;
 pub mod secret;
 pub mod storage;
+pub mod template;
 pub mod time;

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use crate::error::{Code, Problem};
+use crate::gateway::{Eligible, chosen};
 use crate::model::{BondMode, BridgeKind, GatewayLink, Interface, Kind, Link, Network, Subnet};
 use crate::name::IfName;
 use crate::topology::Family;
@@ -530,7 +531,7 @@ impl<'a> Check<'a> {
                     );
                     continue;
                 }
-                if crate::gateway::chosen(self.network, interface, subnet, family).is_none() {
+                if chosen(self.network, interface, subnet, family, Eligible::Unassigned).is_none() {
                     self.error(
                         Code::GatewayChoiceInvalid,
                         at,

@@ -23,12 +23,30 @@ pub struct Gateway {
 /// subnet with a gateway, ordered by: the subnet's VLAN has DHCP; bond or bridge, boot interface,
 /// other physical, VLAN; static before auto; order of interfaces.
 pub fn default_gateway(network: &Network, family: Family) -> Option<Gateway> {
+    default_gateway_among(network, family, Eligible::Assigned)
+}
+
+/// Which links can give the default gateway.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Eligible {
+    /// Those with an address.
+    Assigned,
+    /// Also AUTO links that have none yet, as in MAAS.
+    Unassigned,
+}
+
+/// The default gateway of a family among the eligible links.
+pub(crate) fn default_gateway_among(
+    network: &Network,
+    family: Family,
+    eligible: Eligible,
+) -> Option<Gateway> {
     let choice = match family {
         Family::V4 => &network.gateways.ipv4,
         Family::V6 => &network.gateways.ipv6,
     };
     if let Some(choice) = choice
-        && let Some(gateway) = chosen(network, &choice.interface, &choice.subnet, family)
+        && let Some(gateway) = chosen(network, &choice.interface, &choice.subnet, family, eligible)
     {
         return Some(gateway);
     }
@@ -38,7 +56,9 @@ pub fn default_gateway(network: &Network, family: Family) -> Option<Gateway> {
             continue;
         }
         for link in &interface.links {
-            let Some((gateway, dhcp_on)) = candidate(network, &interface.name, link, family) else {
+            let Some((gateway, dhcp_on)) =
+                candidate(network, &interface.name, link, family, eligible)
+            else {
                 continue;
             };
             let kind = match interface.kind {
@@ -62,8 +82,16 @@ fn candidate(
     interface: &IfName,
     link: &Link,
     family: Family,
+    eligible: Eligible,
 ) -> Option<(Gateway, bool)> {
-    link.ip()?;
+    let counts = match link {
+        Link::Static { .. } | Link::Auto { ip: Some(_), .. } => true,
+        Link::Auto { ip: None, .. } => eligible == Eligible::Unassigned,
+        Link::Dhcp { .. } | Link::LinkUp { .. } => false,
+    };
+    if !counts {
+        return None;
+    }
     let id = link.subnet()?;
     let subnet = network.subnets.get(id)?;
     let address = subnet.gateway?;
@@ -78,6 +106,7 @@ pub(crate) fn chosen(
     interface: &IfName,
     subnet: &SubnetId,
     family: Family,
+    eligible: Eligible,
 ) -> Option<Gateway> {
     if !network.is_enabled(interface) {
         return None;
@@ -87,6 +116,6 @@ pub(crate) fn chosen(
         .links
         .iter()
         .filter(|link| link.subnet() == Some(subnet))
-        .find_map(|link| candidate(network, interface, link, family))
+        .find_map(|link| candidate(network, interface, link, family, eligible))
         .map(|(gateway, _)| gateway)
 }

@@ -35,13 +35,18 @@
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
+pub mod esxi;
+pub mod maas_exact;
 pub mod model;
 pub mod netplan;
+#[cfg(feature = "test-support")]
+pub mod testing;
 pub mod topology;
 pub mod v1;
 pub mod yaml;
 
 mod check;
+mod diff;
 mod error;
 mod gateway;
 mod loss;
@@ -49,11 +54,14 @@ mod mac;
 mod mtu;
 mod name;
 mod params;
+mod read;
 mod resolve;
 #[cfg(test)]
 mod sample;
+mod target;
 mod vid;
 
+pub use diff::{Difference, diff};
 pub use error::{Code, Invalid, Position, Problem, Refused, Severity};
 pub use gateway::{Gateway, default_gateway};
 pub use loss::{Effect, Loss, Rendered};
@@ -61,7 +69,9 @@ pub use mac::Mac;
 pub use model::{Dns, Interface, Kind, Link, Network, StaticRoute, Subnet, SubnetId};
 pub use mtu::Mtu;
 pub use name::IfName;
+pub use read::{Parsed, read_model};
 pub use resolve::SourceRouting;
+pub use target::TargetOs;
 pub use topology::{Device, Topology};
 pub use v1::Dialect;
 pub use vid::Vid;

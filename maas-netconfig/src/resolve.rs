@@ -135,10 +135,18 @@ impl Network {
     }
 
     /// The address of an interface: its own, or that of what it is built on.
-    fn hardware_address(&self, name: &IfName) -> Option<crate::mac::Mac> {
+    pub(crate) fn hardware_address(&self, name: &IfName) -> Option<crate::mac::Mac> {
         let kind = &self.interface(name)?.kind;
         kind.mac()
             .or_else(|| kind.parents().iter().find_map(|parent| self.hardware_address(parent)))
+    }
+
+    /// Whether nothing is known to be plugged into a card and nothing is built on it.
+    pub(crate) fn is_disconnected(&self, interface: &Interface) -> bool {
+        interface.vlan.is_none()
+            && interface.links.is_empty()
+            && matches!(interface.kind, Kind::Physical { .. })
+            && !self.interfaces.iter().any(|other| other.kind.parents().contains(&interface.name))
     }
 
     fn device(
@@ -151,11 +159,7 @@ impl Network {
         device.mtu = mtus.get(&interface.name).copied();
         device.accept_ra = interface.accept_ra;
         device.extra.clone_from(&interface.extra);
-        if interface.vlan.is_none()
-            && interface.links.is_empty()
-            && matches!(interface.kind, Kind::Physical { .. })
-            && !self.interfaces.iter().any(|other| other.kind.parents().contains(&interface.name))
-        {
+        if self.is_disconnected(interface) {
             device.optional = Some(true);
         }
         for link in &interface.links {

@@ -119,7 +119,7 @@ impl Family {
 }
 
 /// One route.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Route {
     /// Where to.
     pub to: IpNet,
@@ -203,8 +203,8 @@ impl Topology {
     }
 
     /// The same network in normal form, for comparison: global name servers are given to the
-    /// devices that use them and stay global only where no device has them, members and devices
-    /// are in a fixed order.
+    /// devices that use them and stay global only where no device has them; members, routes and
+    /// devices are in a fixed order.
     #[must_use]
     pub fn normal(&self) -> Self {
         let mut normal = self.clone();
@@ -218,6 +218,7 @@ impl Topology {
             {
                 members.sort();
             }
+            device.routes.sort();
             if device.optional == Some(false) {
                 device.optional = None;
             }

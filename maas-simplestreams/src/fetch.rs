@@ -13,13 +13,17 @@ use crate::select::Wanted;
 use crate::store::{Begun, BlobStore, Partial, StoreError};
 use crate::transport::{Request, SourceUrl, Transport, TransportError, TransportErrorKind, shown};
 
+/// Bytes that make an attempt worth another one: a server that drips is not waited for.
+const PROGRESS: u64 = 64 << 10;
+
 /// How persistent a fetch is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct FetchOptions {
     /// How many files are fetched at once. Default 4.
     pub jobs: NonZeroUsize,
-    /// Attempts in a row without a single new byte before a fetch fails. Default 5.
+    /// Attempts in a row that brought less than 64 KiB, or attempts whose bytes were wrong, before a
+    /// fetch fails. Default 5.
     pub attempts: u32,
     /// The pause after the first failed attempt; it doubles with each one. Default 500 ms.
     pub first_pause: Duration,
@@ -148,6 +152,7 @@ async fn attempt_all(
     let mut urls: Vec<&Url> = urls.iter().collect();
     let mut place = 0;
     let mut fruitless = 0;
+    let mut wrong = 0;
     let mut pause = options.first_pause;
     let mut received = 0;
     loop {
@@ -177,11 +182,14 @@ async fn attempt_all(
                 setback
             }
         };
-        // Bytes that turned out wrong are no progress.
-        let progressed = came > 0 && matches!(setback, Setback::Transport(_));
-        fruitless = if progressed { 1 } else { fruitless + 1 };
-        if progressed {
-            pause = options.first_pause;
+        // Bytes that turned out wrong are no progress, however much of them came.
+        match setback {
+            Setback::Store(_) => wrong += 1,
+            Setback::Transport(_) if came >= PROGRESS => {
+                fruitless = 1;
+                pause = options.first_pause;
+            }
+            Setback::Transport(_) => fruitless += 1,
         }
         let give_up = |setback| match setback {
             Setback::Transport(cause) => Err(FetchError::Transport { sha256, cause }),
@@ -193,12 +201,16 @@ async fn attempt_all(
             }
             urls.remove(place);
             place %= urls.len();
-        } else if fruitless >= options.attempts {
+        } else if fruitless.max(wrong) >= options.attempts {
             return give_up(setback);
         } else {
             place = (place + 1) % urls.len();
         }
-        reporter.report(Event::Retrying { sha256, attempt: fruitless, reason: setback.text() });
+        reporter.report(Event::Retrying {
+            sha256,
+            attempt: fruitless.max(wrong),
+            reason: setback.text(),
+        });
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(options.longest_pause);
     }

@@ -47,6 +47,8 @@ pub mod publish;
 pub mod report;
 pub mod repository;
 pub mod select;
+#[cfg(test)]
+mod shared;
 #[cfg(feature = "openpgp")]
 pub mod sign;
 pub mod signature;

@@ -217,7 +217,7 @@ pub struct Repository {
 #[non_exhaustive]
 pub enum Start {
     /// An index, the usual case.
-    Index(Document<Index>),
+    Index(Box<Document<Index>>),
     /// A products file: the URL named it directly.
     Products(Box<Document<Products>>),
 }
@@ -279,7 +279,7 @@ impl Repository {
 
     async fn collect_entries(&mut self) -> Result<(), RepositoryError> {
         let index = match &self.start {
-            Start::Index(index) => index.clone(),
+            Start::Index(index) => (**index).clone(),
             Start::Products(products) => {
                 let products = products.verified_or_unverified();
                 if let Some(content_id) = products.content_id() {
@@ -335,7 +335,7 @@ impl Repository {
     /// Every index that was read, the first one first.
     pub fn indexes(&self) -> impl Iterator<Item = &Document<Index>> {
         let first = match &self.start {
-            Start::Index(index) => Some(index),
+            Start::Index(index) => Some(&**index),
             Start::Products(_) => None,
         };
         first.into_iter().chain(&self.nested)
@@ -571,7 +571,7 @@ impl Fetcher<'_> {
         if head.format.as_deref() == Some(products::FORMAT) {
             self.products(fetched).map(|document| Start::Products(Box::new(document)))
         } else {
-            self.index(fetched).map(Start::Index)
+            self.index(fetched).map(|document| Start::Index(Box::new(document)))
         }
     }
 

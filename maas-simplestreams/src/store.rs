@@ -246,14 +246,14 @@ impl BlobStore {
             }
             hash_all(&mut file, &mut hasher).map_err(io_error(&part))?;
             let parts = Parts { file, hasher };
-            return Ok(Begun::Partial(Partial {
+            return Ok(Begun::Partial(Box::new(Partial {
                 store: self.clone(),
                 sha256,
                 size,
                 written,
                 buffer: BytesMut::new(),
                 parts: Some(parts),
-            }));
+            })));
         }
     }
 
@@ -417,7 +417,7 @@ pub enum Begun {
     /// The blob is there already.
     Present,
     /// Bytes are to be written.
-    Partial(Partial),
+    Partial(Box<Partial>),
 }
 
 #[derive(Debug)]
@@ -590,7 +590,7 @@ mod tests {
 
     async fn begin(store: &BlobStore, content: &[u8]) -> Partial {
         match store.begin(Sha256::of(content), content.len() as u64).await.unwrap() {
-            Begun::Partial(partial) => partial,
+            Begun::Partial(partial) => *partial,
             Begun::Present => panic!("the blob is there already"),
         }
     }

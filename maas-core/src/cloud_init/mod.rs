@@ -7,7 +7,9 @@ mod user_data;
 mod vendor_data;
 
 pub use meta_data::{MetaData, listing};
+pub(crate) use mime::folded;
 pub use mime::{Part, compose, runner_user_data};
+pub(crate) use preseed::cloud_config;
 pub use preseed::{
     EphemeralPurpose, EphemeralSettings, credentials_document, preseed, reporting_document,
 };

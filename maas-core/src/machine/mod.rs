@@ -105,6 +105,9 @@ pub struct Machine {
     /// What commissioning found; empty before.
     #[serde(default)]
     pub hardware: Hardware,
+    /// What the user decides about it before it is deployed.
+    #[serde(default)]
+    pub configuration: crate::deploy::Configuration,
     /// What is deployed or being deployed; `None` again after release.
     pub deployment: Option<DeploymentSummary>,
 

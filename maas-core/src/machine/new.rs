@@ -177,8 +177,21 @@ impl Machine {
                 state: PowerState::Unknown,
             },
             boot: BootFacts::default(),
+            configuration: crate::deploy::Configuration::default(),
             credentials: new.credentials,
         })
+    }
+}
+
+impl InvalidNewMachine {
+    /// The API's name of the field that cannot be used.
+    #[must_use]
+    pub const fn field(&self) -> &'static str {
+        match self {
+            Self::Architecture(_) => "architecture",
+            Self::Mac { .. } | Self::TooManyMacs { .. } => "mac_addresses",
+            Self::NoHostname => "hostname",
+        }
     }
 }
 

@@ -43,6 +43,7 @@ pub use bond::{
 pub use bridge::{BridgeKind, BridgeParams};
 pub use interface::{Interface, Kind, Vlan};
 pub use link::Link;
+pub(crate) use subnet::push_new;
 pub use subnet::{Dns, StaticRoute, Subnet, SubnetId};
 
 use crate::name::IfName;

@@ -54,11 +54,22 @@ pub fn render(topology: &Topology) -> Rendered {
         }
     }
     for (key, value) in &topology.extra {
-        if !network.contains_key(key) {
-            network.insert(key.as_str(), value.clone());
-        }
+        lay_over(&mut network, key, value);
     }
     Rendered::new(Value::Map(network), losses)
+}
+
+/// Adds what is kept for netplan only, without replacing what the topology says.
+fn lay_over(network: &mut Map, key: &str, value: &Value) {
+    match (network.get_mut(key), value) {
+        (None, value) => network.insert(key, value.clone()),
+        (Some(Value::Map(have)), Value::Map(kept)) => {
+            for (key, value) in kept.iter() {
+                lay_over(have, key, value);
+            }
+        }
+        _ => {}
+    }
 }
 
 fn names(members: &[crate::name::IfName]) -> Value {
@@ -76,7 +87,10 @@ fn kind(device: &Device, settings: &mut Map) -> &'static str {
                 };
                 matched.insert("macaddress", mac.to_string());
                 settings.insert("match", matched);
-                settings.insert("set-name", device.name.as_str());
+                // `Null` says that the card keeps the name which the system gave it.
+                if device.extra.get("set-name") != Some(&Value::Null) {
+                    settings.insert("set-name", device.name.as_str());
+                }
             }
             "ethernets"
         }
@@ -85,10 +99,14 @@ fn kind(device: &Device, settings: &mut Map) -> &'static str {
             if let Some(mac) = mac {
                 settings.insert("macaddress", mac.to_string());
             }
-            let parameters: Map = params::bond(params)
+            let mut parameters: Map = params::bond(params)
                 .into_iter()
                 .map(|(names, value)| (names.netplan, netplan_value(names.model, value)))
                 .collect();
+            // Open vSwitch's own modes are beyond the typed ones.
+            if let Some(mode) = device.extra.get("parameters").and_then(|kept| kept.get("mode")) {
+                parameters.insert("mode", mode.clone());
+            }
             settings.insert("parameters", parameters);
             "bonds"
         }
@@ -156,7 +174,15 @@ fn common(device: &Device, dns: &Dns, settings: &mut Map) {
         settings.insert("dhcp6", true);
     }
     if !device.addresses.is_empty() {
-        settings.insert("addresses", Value::list(device.addresses.iter().map(ToString::to_string)));
+        let options = device.extra.get("addresses");
+        let address = |address: &ipnet::IpNet| {
+            let text = address.to_string();
+            match options.and_then(|options| options.get(&text)) {
+                Some(options) => Value::map([(text, options.clone())]),
+                None => Value::String(text),
+            }
+        };
+        settings.insert("addresses", Value::list(device.addresses.iter().map(address)));
     }
     if !dns.is_empty() {
         settings.insert("nameservers", nameservers(dns));
@@ -169,8 +195,8 @@ fn common(device: &Device, dns: &Dns, settings: &mut Map) {
             .insert("routing-policy", Value::List(device.policies.iter().map(policy).collect()));
     }
     for (key, value) in &device.extra {
-        if !settings.contains_key(key) {
-            settings.insert(key.as_str(), value.clone());
+        if *value != Value::Null {
+            lay_over(settings, key, value);
         }
     }
 }

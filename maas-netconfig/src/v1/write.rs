@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use super::Dialect;
-use crate::loss::{Loss, Rendered};
+use crate::loss::{Effect, Loss, Rendered};
 use crate::model::{BridgeKind, Dns, Kind};
 use crate::params;
 use crate::topology::{Device, Family, Route, Topology};
@@ -67,14 +67,25 @@ impl<'a> Writer<'a> {
         devices
     }
 
-    fn global_dns(&self) -> Dns {
-        let mut dns = self.topology.dns.clone();
-        if self.dialect == Dialect::Esxi {
-            for device in &self.topology.devices {
-                dns.extend(&device.dns);
-            }
+    fn global_dns(&mut self) -> Dns {
+        if self.dialect != Dialect::Esxi {
+            return self.topology.dns.clone();
         }
-        dns
+        // A host has one list; whatever its devices have goes there.
+        let mut hoisted = self.topology.clone();
+        for device in &mut hoisted.devices {
+            hoisted.dns.extend(&std::mem::take(&mut device.dns));
+        }
+        for difference in crate::diff::diff(self.topology, &hoisted) {
+            self.losses.push(Loss {
+                device: difference.device,
+                setting: difference.setting,
+                effect: Effect::Approximated,
+                reason: "the ESXi script knows only one list of name servers for the host"
+                    .to_owned(),
+            });
+        }
+        hoisted.dns
     }
 
     fn lose(&mut self, device: &Device, setting: impl Into<String>, reason: impl Into<String>) {
@@ -279,6 +290,13 @@ impl<'a> Writer<'a> {
                     if !device.dns.search.is_empty() {
                         subnet.insert("dns_search", texts(&device.dns.search));
                     }
+                    if device.addresses.is_empty() {
+                        self.losses.push(Loss::approximated(
+                            &device.name,
+                            "dns",
+                            "on netplan systems cloud-init ignores name servers of DHCP subnets",
+                        ));
+                    }
                 }
                 None => self.lose(
                     device,
@@ -286,13 +304,6 @@ impl<'a> Writer<'a> {
                     "v1 has name servers only on subnets, and this device has none",
                 ),
             }
-        }
-        if self.dialect == Dialect::Esxi && !device.dns.is_empty() {
-            self.losses.push(Loss::approximated(
-                &device.name,
-                "dns",
-                "the ESXi script knows only global name servers; these are among them",
-            ));
         }
         if subnets.is_empty() {
             subnets.push(Map::from_iter([("type", Value::from("manual"))]));
@@ -322,6 +333,16 @@ impl<'a> Writer<'a> {
                 );
                 continue;
             };
+            if at >= device.addresses.len() {
+                self.losses.push(Loss::approximated(
+                    &device.name,
+                    "routes",
+                    format!(
+                        "on netplan systems cloud-init ignores routes of DHCP subnets: {}",
+                        route.to
+                    ),
+                ));
+            }
             if route.on_link != implied_on_link(device, &via) {
                 self.losses.push(Loss::approximated(
                     &device.name,

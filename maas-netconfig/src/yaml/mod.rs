@@ -26,7 +26,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_saphyr::{DefaultMessageFormatter, DuplicateKeyPolicy, MessageFormatter};
 
-pub(crate) use node::{Node, NodeKind};
+pub(crate) use node::{Key, Node, NodeKind};
 pub use value::{Map, Value};
 
 /// Bounds on a document that comes from outside.

@@ -63,7 +63,7 @@ async fn rename_token(region: Arc<Region>, request: Request) -> Result<Reply, Pr
     let key = own(&region, &request, token_key).await?;
     let name = request.fields().required("name")?;
     region.store.rename_api_key(&key.token_key, name).await.map_err(Problem::internal)?;
-    Ok(Reply::text("Accepted").status(http::StatusCode::ACCEPTED))
+    Ok(Reply::text("Accepted").status(::http::StatusCode::ACCEPTED))
 }
 
 async fn list_tokens(region: Arc<Region>, request: Request) -> Result<Reply, Problem> {

@@ -292,10 +292,10 @@ async fn set_owner_data(region: Arc<Region>, request: Request) -> Result<Reply, 
 async fn set_storage_layout(region: Arc<Region>, request: Request) -> Result<Reply, Problem> {
     let machine = find(&region, &request, Permission::Admin).await?;
     must_be_configurable(&machine, "storage layout")?;
-    let layout = deploy::storage_layout(&machine, request.fields())?;
+    let layout = deploy::storage_layout(request.fields())?;
     let changed = region
         .edit::<crate::region::ApplyError>(&machine.system_id, |machine| {
-            machine.configuration.storage = layout.clone();
+            machine.configuration.storage = Some(layout.clone());
             Ok(Vec::new())
         })
         .await?;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use http::StatusCode;
+use ::http::StatusCode;
 use serde_json::{Value, json};
 
 use crate::http::{Operation, Param, Problem, Reply, Request, delete, get, post};

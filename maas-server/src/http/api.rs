@@ -359,6 +359,7 @@ fn build(
 ) -> Request {
     let authority = parts.uri.authority().map(ToString::to_string);
     let mut request = Request {
+        only_head: parts.method == Method::HEAD,
         method,
         path: route.path.clone(),
         op: None,

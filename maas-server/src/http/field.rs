@@ -7,8 +7,8 @@ use std::str::FromStr;
 use bytes::Bytes;
 use serde::{Serialize, Serializer};
 
-/// What a field holds.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// What a field holds. Its Debug text shows the length only: forms carry passwords.
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Value {
     /// The bytes, transfer encoding removed.
     pub content: Bytes,
@@ -232,6 +232,16 @@ impl FromIterator<(String, String)> for Fields {
     }
 }
 
+impl fmt::Debug for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Value")
+            .field("length", &self.content.len())
+            .field("file_name", &self.file_name)
+            .field("content_type", &self.content_type)
+            .finish()
+    }
+}
+
 fn utf8<'a>(name: &str, value: &'a Value) -> Result<&'a str, FieldError> {
     let refuse = |_| FieldError::new(name, "Value must be text in UTF-8.");
     std::str::from_utf8(&value.content).map_err(refuse)
@@ -383,6 +393,13 @@ mod tests {
         sent.push("blob", Value { content, ..Value::default() });
         assert_eq!(sent.text("blob").unwrap_err().field, "blob");
         assert!(sent.value("blob").is_some());
+    }
+
+    #[test]
+    fn a_password_is_in_no_debug_text() {
+        let sent = fields(&[("power_pass", "hunter2")]);
+        let text = format!("{sent:?}");
+        assert!(text.contains("power_pass") && !text.contains("hunter2"), "{text}");
     }
 
     #[test]

@@ -217,6 +217,8 @@ async fn serve_tcp<S: Send + Sync + 'static>(
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, %peer, "no TCP_NODELAY");
     }
+    // A socket for both families shows IPv4 peers as ::ffff:a.b.c.d.
+    let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
     let local = stream.local_addr().ok();
     let connection = Connection { peer: Some(peer), local, transport: Transport::Plain };
     serve_connection(api, stream, connection, options, stop).await;
@@ -242,8 +244,11 @@ pub async fn serve_connection<S, T>(
     builder
         .timer(TokioTimer::new())
         .header_read_timeout(options.head_timeout)
-        .max_headers(options.headers)
-        .max_buf_size(options.head_len.max(8192));
+        .max_header_size(options.head_len);
+    // hyper keeps its own limit of 100 on the stack and any other on the heap.
+    if options.headers != 100 {
+        builder.max_headers(options.headers);
+    }
     let served = builder.serve_connection(io, service);
     tokio::pin!(served);
     let ended = tokio::select! {

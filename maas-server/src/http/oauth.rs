@@ -335,7 +335,7 @@ mod tests {
             nonce in "[!-~]{1,30}", at: i64, order in 0usize..6,
         ) {
             let quoted = |v: &str| utf8_percent_encode(v, NON_ALPHANUMERIC).to_string();
-            let mut pairs = vec![
+            let mut pairs = [
                 format!("oauth_consumer_key=\"{}\"", quoted(&key)),
                 format!("oauth_token=\"{}\"", quoted(&token)),
                 format!("oauth_signature=\"{}\"", quoted(&format!("&{secret}"))),

@@ -165,6 +165,11 @@ impl Problem {
                 Reply::text(format!("Internal server error. Its cause is in the log, id {id}."))
                     .status(status)
             }
+            Self::TooLarge { limit } => {
+                let text = format!("The request body is larger than {limit} bytes.");
+                Reply::text(text).status(status)
+            }
+            Self::RequestTimeout => Reply::text("The request body came too slowly.").status(status),
             other => Reply::text(other.to_string()).status(status),
         }
     }

@@ -59,6 +59,7 @@ impl Reply {
     }
 
     /// 200 with a body that is produced while it is sent; `length` becomes `Content-Length`.
+    /// Without one the body goes out chunked, which not every boot loader reads.
     #[must_use]
     pub fn stream<B>(media_type: &str, length: Option<u64>, body: B) -> Self
     where

@@ -30,8 +30,8 @@ pub struct Connection {
     pub transport: Transport,
 }
 
-/// A request: routed, its caller identified, its form read.
-#[derive(Debug)]
+/// A request: routed, its caller identified, its form read. Its Debug text has no header and no
+/// field: they carry credentials and passwords.
 pub struct Request {
     pub(super) method: Method,
     pub(super) only_head: bool,
@@ -180,5 +180,17 @@ impl Request {
             Some(stream) => stream.chunk().await,
             None => Ok(None),
         }
+    }
+}
+
+impl std::fmt::Debug for Request {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Request")
+            .field("method", &self.method)
+            .field("path", &self.path)
+            .field("op", &self.op)
+            .field("caller", &self.caller)
+            .field("peer", &self.connection.peer)
+            .finish_non_exhaustive()
     }
 }

@@ -188,3 +188,60 @@ impl<S> Router<S> {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::http::{Reply, get};
+
+    fn router(paths: &[&'static str]) -> Result<Router<()>, TableError> {
+        let row = |path: &&'static str| get("X", path, "Reads.", |_, _| async { Ok(Reply::ok()) });
+        Router::new(paths.iter().map(row).collect())
+    }
+
+    fn found(router: &Router<()>, path: &str) -> Option<(&'static str, Vec<String>)> {
+        let route = router.route(path)?;
+        let row = router.select(&route, &Method::GET, None).unwrap();
+        Some((row.path, route.params.into_iter().map(|(_, value)| value).collect()))
+    }
+
+    #[test]
+    fn the_paths_of_a_rack_live_side_by_side() {
+        let router = router(&[
+            "/ipxe.cfg",
+            "/ipxe.cfg-{name}",
+            "/grub/grub.cfg",
+            "/grub/grub.cfg-{name}",
+            "/grub/{*rest}",
+            "/pxelinux.cfg/{name}",
+            "/images/{*rest}",
+            "/MAAS/metadata/{version}/",
+            "/MAAS/metadata/{version}/meta-data/{item}",
+            "/MAAS/metadata/{v}/by-id/{system_id}/",
+            "/MAAS/metadata/status/{system_id}",
+            "/{*rest}",
+        ])
+        .unwrap();
+        for (path, row, params) in [
+            ("/ipxe.cfg", "/ipxe.cfg", vec![]),
+            ("/ipxe.cfg-52:54", "/ipxe.cfg-{name}", vec!["52:54"]),
+            ("/grub/grub.cfg-default-amd64", "/grub/grub.cfg-{name}", vec!["default-amd64"]),
+            ("/grub/x86_64-efi/fs.lst", "/grub/{*rest}", vec!["x86_64-efi/fs.lst"]),
+            ("/images/abc/kernel", "/images/{*rest}", vec!["abc/kernel"]),
+            ("/bootx64.efi", "/{*rest}", vec!["bootx64.efi"]),
+            ("/MAAS/metadata/latest", "/MAAS/metadata/{version}/", vec!["latest"]),
+            ("/MAAS/metadata/status/abc", "/MAAS/metadata/status/{system_id}", vec!["abc"]),
+            ("/MAAS/metadata/x/by-id/y", "/MAAS/metadata/{v}/by-id/{system_id}/", vec!["x", "y"]),
+        ] {
+            let params = params.into_iter().map(str::to_owned).collect();
+            assert_eq!(found(&router, path), Some((row, params)), "{path}");
+        }
+    }
+
+    #[test]
+    fn one_pattern_has_one_set_of_names() {
+        let error = router(&["/a/{b}", "/a/{c}"]).unwrap_err();
+        assert!(matches!(error, TableError::Path { .. }), "{error}");
+    }
+}

@@ -101,6 +101,9 @@ impl<S> Operation<S> {
     /// its slash at the end is what documents show, requests may leave it out.
     ///
     /// Access is [`Access::User`] unless [`Operation::access`] says otherwise.
+    ///
+    /// The handler's future is dropped when the client goes away: what must not be half done
+    /// belongs into one transaction.
     pub fn new<F, Fut>(
         resource: &'static str,
         method: Method,

@@ -14,7 +14,7 @@ use maas_simplestreams::fetch::{FetchOptions, Fetched, fetch_all};
 use maas_simplestreams::report::Reporter;
 use maas_simplestreams::repository::{Repository, RepositoryError, Source};
 use maas_simplestreams::select::{Chosen, Selection as Wish, Versions, choose};
-use maas_simplestreams::signature::{Keyring, KeyringError, Verifier};
+use maas_simplestreams::signature::{Keyring, KeyringError, OpenPgp, Verifier};
 use maas_simplestreams::transport::{HttpOptions, SourceUrl, SourceUrlError, Standard, TransportError};
 use maas_simplestreams::trust::TrustMemory;
 use tokio_util::sync::CancellationToken;
@@ -305,7 +305,7 @@ fn verifier(source: &BootSource) -> Result<Arc<dyn Verifier>, SyncError> {
         keyring: name,
         source: problem,
     })?;
-    Ok(maas_simplestreams::signature::verifier(keyring))
+    Ok(Arc::new(OpenPgp::new(keyring)))
 }
 
 fn wish(selection: &Selection) -> Wish {

@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use maas_core::runner;
-
+use super::user_data::{self};
 use super::{VERSIONS, check_version, items};
 use crate::http::{Access, Operation, Problem, Reply, Request, get};
 use crate::region::Region;
@@ -49,5 +48,5 @@ async fn version(_: Arc<Region>, request: Request) -> Result<Reply, Problem> {
 
 async fn user_data(_: Arc<Region>, request: Request) -> Result<Reply, Problem> {
     check_version(&request)?;
-    Ok(Reply::bytes("application/octet-stream", runner::user_data()))
+    Ok(Reply::bytes("application/octet-stream", user_data::runs_scripts()?))
 }

@@ -50,8 +50,13 @@ pub(super) async fn commissioning(
     check_version(&request)?;
     known_caller(&region, &request).await?;
     let scripts = region.scripts().await?;
-    let tar = bundle::commissioning_archive(&scripts).map_err(Problem::internal)?;
-    Ok(Reply::bytes(MEDIA_TYPE, tar))
+    let entries: Vec<Entry<'_>> = scripts
+        .iter()
+        .filter(|script| script.script_type == ScriptType::Commissioning)
+        .map(|script| Entry { script, run: None, outputs: Outputs::default() })
+        .collect();
+    let tar = bundle::archive(&entries, Include::All).map_err(Problem::internal)?;
+    Ok(tar.map_or_else(Reply::no_content, |tar| Reply::bytes(MEDIA_TYPE, tar)))
 }
 
 /// Which sets a machine in this status runs (boot-and-metadata §3.3).

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use maas_core::commission::builtin::COMMISSIONING_SCRIPT;
 use maas_core::commission::resources;
-use maas_core::commission::result::{ScriptReport, ScriptRun, ScriptStatus};
+use maas_core::commission::result::{ResultDocument, ScriptReport, ScriptRun, ScriptStatus};
 use maas_core::machine::event::SignalStatus;
 use maas_core::machine::hardware::Hardware;
 use maas_core::machine::{Event, Machine, Status};
@@ -127,7 +127,8 @@ fn about(
         return Ok(None);
     }
     let stated = match fields.files().find(|file| file.name.ends_with(".yaml")) {
-        Some(file) => maas_core::commission::result::stated_status(&file.value.content),
+        // A document that cannot be read says nothing.
+        Some(file) => ResultDocument::parse(&file.value.content).ok().and_then(|it| it.status),
         None => None,
     };
     Ok(Some(ScriptReport {

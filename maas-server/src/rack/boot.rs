@@ -79,7 +79,7 @@ async fn known(
             let plan = plan::stored(region, machine)
                 .await?
                 .ok_or_else(|| Problem::not_found("The machine has no deployment plan."))?;
-            return Ok(BootConfig::Ephemeral(Box::new(plan.boot(endpoints))));
+            return Ok(BootConfig::Ephemeral(Box::new(plan.boot)));
         }
         _ => {
             let defaults = plan::defaults(region).await?;

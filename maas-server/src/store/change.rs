@@ -149,16 +149,6 @@ pub enum Stream {
 impl Stream {
     /// All streams, in their stored order.
     pub(crate) const ALL: [Self; 4] = [Self::Combined, Self::Stdout, Self::Stderr, Self::Result];
-
-    /// Its number in the database.
-    pub(crate) const fn number(self) -> i64 {
-        match self {
-            Self::Combined => 0,
-            Self::Stdout => 1,
-            Self::Stderr => 2,
-            Self::Result => 3,
-        }
-    }
 }
 
 /// An effect that waits to be performed.
@@ -174,6 +164,8 @@ pub struct StoredEffect {
     pub due: Timestamp,
     /// How often it was tried in vain.
     pub attempts: u32,
+    /// Why it failed last, for people; empty when it did not.
+    pub error: String,
 }
 
 /// Whether an effect was still waiting when its end was reported.

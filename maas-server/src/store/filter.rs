@@ -143,7 +143,7 @@ impl RecordFilter {
     }
 
     /// Whether the page is taken from the old end.
-    pub(crate) const fn from_oldest(&self) -> bool {
+    pub(crate) const fn takes_oldest(&self) -> bool {
         self.after.is_some() && self.before.is_none()
     }
 }

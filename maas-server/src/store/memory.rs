@@ -124,8 +124,14 @@ impl State {
         for effect in effects {
             let number = self.next("effect", 1);
             let due = due(&effect, now);
-            let stored =
-                StoredEffect { id: number, system_id: id.clone(), effect, due, attempts: 0 };
+            let stored = StoredEffect {
+                id: number,
+                system_id: id.clone(),
+                effect,
+                due,
+                attempts: 0,
+                error: String::new(),
+            };
             self.effects.insert(number, stored);
         }
         for record in records {
@@ -149,6 +155,15 @@ impl State {
                 self.attachments.remove(&key);
             }
         }
+    }
+
+    /// The first effect of each machine, as far as it is due.
+    fn due(&self, now: Timestamp, limit: u32) -> Vec<StoredEffect> {
+        let mut effects: Vec<_> =
+            self.heads().filter(|effect| effect.due <= now).cloned().collect();
+        effects.sort_by_key(|effect| (effect.due, effect.id));
+        effects.truncate(within(limit));
+        effects
     }
 
     /// The first effect of each machine.
@@ -290,11 +305,22 @@ impl Store for MemoryStore {
     }
 
     fn due_effects(&self, now: Timestamp, limit: u32) -> Pending<'_, Vec<StoredEffect>> {
+        self.on(move |state| Ok(state.due(now, limit)))
+    }
+
+    fn claim_effects(
+        &self,
+        now: Timestamp,
+        until: Timestamp,
+        limit: u32,
+    ) -> Pending<'_, Vec<StoredEffect>> {
         self.on(move |state| {
-            let mut effects: Vec<_> =
-                state.heads().filter(|effect| effect.due <= now).cloned().collect();
-            effects.sort_by_key(|effect| (effect.due, effect.id));
-            effects.truncate(within(limit));
+            let mut effects = state.due(now, limit);
+            effects.sort_unstable_by_key(|effect| effect.id);
+            for effect in &mut effects {
+                effect.due = until;
+                state.effects.insert(effect.id, effect.clone());
+            }
             Ok(effects)
         })
     }
@@ -309,12 +335,13 @@ impl Store for MemoryStore {
         &'a self,
         id: u64,
         next_due: Timestamp,
-        _error: &'a str,
+        error: &'a str,
     ) -> Pending<'a, Settled> {
         self.on(move |state| {
             let Some(effect) = state.effects.get_mut(&id) else { return Ok(Settled::Gone) };
             effect.due = next_due;
             effect.attempts += 1;
+            error.clone_into(&mut effect.error);
             Ok(Settled::Stored)
         })
     }
@@ -349,7 +376,7 @@ impl Store for MemoryStore {
             filter.check()?;
             let matching = state.records.values().filter(|record| filter.matches(record)).cloned();
             let limit = within(filter.limit);
-            if filter.from_oldest() {
+            if filter.takes_oldest() {
                 let mut page: Vec<_> = matching.take(limit).collect();
                 page.reverse();
                 return Ok(page);

@@ -84,6 +84,15 @@ pub trait Store: Debug + Send + Sync + 'static {
     /// Effects that are due, at most one for each machine: the head of its queue.
     fn due_effects(&self, now: Timestamp, limit: u32) -> Pending<'_, Vec<StoredEffect>>;
 
+    /// As [`due_effects`](Self::due_effects), for one of several workers: what is given to one is
+    /// not due again before `until`, in case that worker dies. Ordered by age.
+    fn claim_effects(
+        &self,
+        now: Timestamp,
+        until: Timestamp,
+        limit: u32,
+    ) -> Pending<'_, Vec<StoredEffect>>;
+
     /// An effect was performed: it leaves the queue.
     fn effect_done(&self, id: u64) -> Pending<'_, Settled>;
 

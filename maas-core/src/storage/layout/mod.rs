@@ -87,7 +87,7 @@ pub struct BcacheOptions {
 }
 
 /// Why a layout cannot be laid out on a machine's disks.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, thiserror::Error)]
 #[serde(rename_all = "snake_case", tag = "refusal")]
 #[non_exhaustive]
 pub enum LayoutRefusal {

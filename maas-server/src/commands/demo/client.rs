@@ -69,6 +69,11 @@ impl Client {
         &self.key.username
     }
 
+    /// The user's key as people carry it.
+    pub(super) fn key_text(&self) -> String {
+        crate::accounts::api_key_text(&self.key)
+    }
+
     /// Reads; `path` is relative to the API, e.g. `machines/`.
     pub(super) async fn get(&self, path: &str) -> Result<Value, CallError> {
         self.call(Method::GET, path, &[]).await

@@ -74,7 +74,7 @@ impl<'a> Director<'a> {
             let what = format!("{OSYSTEM}/{RELEASE} amd64");
             self.timeline.step(Party::User, "selects", &what);
         }
-        let summary = self.server.synchronise(super::progress::Progress::new(self.timeline)).await?;
+        let summary = self.server.synchronise(&super::progress::Progress::new(self.timeline)).await?;
         self.timeline.step(Party::Region, "images verified", &summary.to_string());
         Ok(())
     }
@@ -103,7 +103,10 @@ impl<'a> Director<'a> {
                 "New" if machine["power_state"] != "on" || since.elapsed() > PATIENCE / 8 => {
                     self.commission(&machine).await?;
                 }
-                "Ready" => self.allocate(&machine).await?,
+                "Ready" => {
+                self.configure(&machine).await?;
+                self.allocate(&machine).await?;
+            }
                 "Allocated" => self.deploy(&machine).await?,
                 "Deployed" => return Ok(machine),
                 failed if failed.contains("ailed") || failed == "Broken" => {
@@ -155,6 +158,13 @@ impl<'a> Director<'a> {
         }
     }
 
+    /// Storage layout and network: what an installed system cannot change easily.
+    async fn configure(&self, machine: &Value) -> Result<(), Failure> {
+        self.act(machine, "set_storage_layout", &[("storage_layout", "lvm")]).await?;
+        let Some(network) = network(machine) else { return Ok(()) };
+        self.act(machine, "set_network", &[("network", &network.to_string())]).await
+    }
+
     async fn deploy(&self, machine: &Value) -> Result<(), Failure> {
         self.timeline.chapter("7 · Deployment: plan, install, reboot");
         let user_data = base64::Engine::encode(&base64::prelude::BASE64_STANDARD, USER_DATA);
@@ -162,7 +172,6 @@ impl<'a> Director<'a> {
             ("osystem", OSYSTEM),
             ("distro_series", RELEASE),
             ("user_data", &user_data),
-            ("storage_layout", "lvm"),
             ("comment", "the demo"),
         ];
         self.act(machine, "deploy", &fields).await
@@ -177,7 +186,7 @@ impl<'a> Director<'a> {
         let id = machine["system_id"].as_str().unwrap_or_default();
         match self.alice.post(&format!("machines/{id}/?op={op}"), fields).await {
             Ok(_) => {
-                self.timeline.step(Party::User, &format!("{op}s"), self.alice.username());
+                self.timeline.step(Party::User, op, self.alice.username());
                 Ok(())
             }
             // The machine moved on between the look and the command: look again.
@@ -188,6 +197,21 @@ impl<'a> Director<'a> {
             Err(error) => Err(error.into()),
         }
     }
+}
+
+/// DHCP on the boot interface, a VLAN with a fixed address on top of it.
+fn network(machine: &Value) -> Option<Value> {
+    let boot = &machine["boot_interface"];
+    let (name, mac) = (boot["name"].as_str()?, boot["mac_address"].as_str()?);
+    let vlan = format!("{name}.40");
+    Some(serde_json::json!({
+        "interfaces": [
+            {"name": name, "type": "physical", "mac": mac, "links": [{"mode": "dhcp"}]},
+            {"name": vlan, "type": "vlan", "link": name, "vid": 40,
+             "links": [{"mode": "static", "subnet": "storage", "ip": "10.40.0.7"}]},
+        ],
+        "subnets": {"storage": {"cidr": "10.40.0.0/24"}},
+    }))
 }
 
 /// Shows what the machine does until it stops telling.

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used)]
 use super::*;
 use crate::http::Limits;
-use crate::http::api::tests::{App, api, api_with};
+use crate::http::api::tests::{App, BIG, api, api_with};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::task::JoinHandle;
 
@@ -81,6 +81,9 @@ async fn garbage_and_too_many_headers_do_not_stop_the_server() {
     let many = "X: 1\r\n".repeat(200);
     let answer = talk(server.address, format!("GET / HTTP/1.1\r\n{many}\r\n").as_bytes()).await;
     assert!(answer.starts_with("HTTP/1.1 431"), "{answer}");
+    let long = format!("GET /{} HTTP/1.1\r\n\r\n", "x".repeat(66_000));
+    let answer = talk(server.address, long.as_bytes()).await;
+    assert!(answer.starts_with("HTTP/1.1 4"), "{answer}");
     let answer = talk(server.address, b"\x16\x03\x01garbage\r\n\r\n").await;
     assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 400"), "{answer}");
     let answer =
@@ -101,6 +104,39 @@ async fn a_client_that_says_nothing_is_let_go() {
     let mut answer = Vec::new();
     let read = tokio::time::timeout(Duration::from_secs(5), silent.read_to_end(&mut answer)).await;
     assert!(read.is_ok());
+}
+
+#[tokio::test]
+async fn a_large_file_arrives_whole_over_a_socket() {
+    let server = start().await;
+    let mut stream = TcpStream::connect(server.address).await.unwrap();
+    let request = b"GET /big HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n";
+    stream.write_all(request).await.unwrap();
+    let mut buffer = vec![0; 1 << 20];
+    let mut received = stream.read(&mut buffer).await.unwrap();
+    let head = buffer[..received].windows(4).position(|w| w == b"\r\n\r\n").unwrap() + 4;
+    loop {
+        match stream.read(&mut buffer).await.unwrap() {
+            0 => break,
+            more => received += more,
+        }
+    }
+    assert_eq!((received - head) as u64, BIG);
+}
+
+#[tokio::test]
+async fn a_client_that_stops_reading_is_cut_off() {
+    let options = ServeOptions::default()
+        .with_timeouts(Duration::from_secs(30), Duration::from_millis(100))
+        .with_connections(1);
+    let server = start_with(api(), options).await;
+    let mut lazy = TcpStream::connect(server.address).await.unwrap();
+    lazy.write_all(b"GET /big HTTP/1.1\r\nHost: h\r\n\r\n").await.unwrap();
+    // The only place becomes free although the first client is still there.
+    let request = b"GET /ipxe.cfg HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n";
+    let other = tokio::time::timeout(Duration::from_secs(10), talk(server.address, request)).await;
+    assert!(other.unwrap().starts_with("HTTP/1.1 200"));
+    drop(lazy);
 }
 
 #[tokio::test]

@@ -204,8 +204,8 @@ async fn a_document_is_put_in_the_place_of_its_key(store: Arc<dyn Store>) {
     let ids = tasks.join_all().await;
     let stored = store.put(zone("north", "last")).await.unwrap();
     assert_eq!(ids, [stored.id; 4]);
-    assert_eq!(store.list::<Zone>().await.unwrap(), [stored.clone()]);
     assert_eq!(stored.version, 5);
+    assert_eq!(store.list::<Zone>().await.unwrap(), [stored]);
 }
 
 async fn a_document_that_cannot_be_read_is_an_error(store: Arc<dyn Store>) {

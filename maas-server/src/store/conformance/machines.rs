@@ -19,6 +19,7 @@ conforms!(
     machines_are_listed_by_every_column_in_the_order_of_creation,
     a_filter_without_end_is_refused,
     a_commit_counts_the_version_and_stores_every_part,
+    a_committed_machine_is_found_by_its_new_facts_only,
     a_commit_from_an_old_version_changes_nothing,
     a_refused_change_leaves_no_part_behind,
     a_mac_address_belongs_to_one_machine,
@@ -148,6 +149,47 @@ async fn a_commit_counts_the_version_and_stores_every_part(store: Arc<dyn Store>
     assert_eq!(store.attachment(&id, Attachment::Plan).await.unwrap(), None);
     let user_data = store.attachment(&id, Attachment::UserData).await.unwrap().unwrap();
     assert_eq!(user_data.expose().len(), 100_000);
+}
+
+async fn a_committed_machine_is_found_by_its_new_facts_only(store: Arc<dyn Store>) {
+    let old = added(&store, sample(1)).await;
+    let new = Machine {
+        version: 1,
+        status: Status::Allocated,
+        owner: Some("alice".to_owned()),
+        hardware_uuid: Some("uuid".to_owned()),
+        architecture: Architecture { arch: "arm64".to_owned(), subarch: "xgene".to_owned() },
+        system_id: old.system_id.clone(),
+        pool: "lab".to_owned(),
+        zone: "north".to_owned(),
+        agent_name: "juju".to_owned(),
+        ..sample(2)
+    };
+    let new = store.commit(Change::new(new, Timestamp(2))).await.unwrap();
+    let filters = |machine: &Machine| {
+        let machine = machine.clone();
+        let all = MachineFilter::all;
+        let architecture =
+            format!("{}/{}", machine.architecture.arch, machine.architecture.subarch);
+        [
+            MachineFilter { statuses: vec![machine.status], ..all() },
+            MachineFilter { hostnames: vec![machine.hostname], ..all() },
+            MachineFilter { macs: machine.mac_addresses.into_iter().collect(), ..all() },
+            MachineFilter { pools: vec![machine.pool], ..all() },
+            MachineFilter { zones: vec![machine.zone], ..all() },
+            MachineFilter { architectures: vec![machine.architecture.arch], ..all() },
+            MachineFilter { architectures: vec![architecture], ..all() },
+            MachineFilter { agent_names: vec![machine.agent_name], ..all() },
+            MachineFilter { owners: vec![machine.owner.unwrap_or_default()], ..all() },
+        ]
+    };
+    for (before, after) in filters(&old).into_iter().zip(filters(&new)) {
+        assert!(names(&store, before.clone()).await.is_empty(), "{before:?}");
+        assert_eq!(names(&store, after.clone()).await, ["node-2"], "{after:?}");
+    }
+    assert_eq!(store.machine_by_token("token-1").await.unwrap(), None);
+    assert_eq!(store.machine_by_token("token-2").await.unwrap(), Some(new.clone()));
+    assert_eq!(store.machine_by_uuid("UUID").await.unwrap(), Some(new));
 }
 
 async fn a_commit_from_an_old_version_changes_nothing(store: Arc<dyn Store>) {

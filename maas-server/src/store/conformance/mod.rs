@@ -5,13 +5,12 @@
 mod accounts;
 mod history;
 mod machines;
+#[cfg(feature = "sqlite")]
+mod model;
 mod outbox;
 mod races;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::future::Future;
-use std::pin::Pin;
-use std::sync::Arc;
 
 use maas_core::id::SystemId;
 use maas_core::machine::{
@@ -20,15 +19,16 @@ use maas_core::machine::{
 use maas_core::secret::Secret;
 use maas_core::time::Timestamp;
 
-use super::Store;
-
 /// A test of any store.
-type Case = fn(Arc<dyn Store>) -> Pin<Box<dyn Future<Output = ()> + Send>>;
+#[cfg(all(feature = "sqlite", feature = "postgres", unix))]
+type Case =
+    fn(std::sync::Arc<dyn super::Store>) -> std::pin::Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Names the tests of a module and runs each on an empty in-memory and an empty SQLite store;
 /// `cases` lists them for PostgreSQL, where a server must be started first.
 macro_rules! conforms {
     ($($name:ident),* $(,)?) => {
+        #[cfg(all(feature = "sqlite", feature = "postgres", unix))]
         pub(super) const CASES: &[(&str, super::Case)] = &[
             $((concat!(module_path!(), "::", stringify!($name)), |store| Box::pin($name(store)))),*
         ];
@@ -56,6 +56,7 @@ macro_rules! conforms {
 use conforms;
 
 /// Every test.
+#[cfg(all(feature = "sqlite", feature = "postgres", unix))]
 pub(super) fn cases() -> impl Iterator<Item = (&'static str, Case)> {
     [machines::CASES, outbox::CASES, history::CASES, accounts::CASES, races::CASES]
         .into_iter()
@@ -99,6 +100,7 @@ pub(super) fn sample(number: u64) -> Machine {
         enable_ssh: false,
         last_ping: None,
         scripts: Vec::new(),
+        configuration: maas_core::deploy::Configuration::default(),
         deployment: None,
         power: Power {
             driver: "manual".to_owned(),

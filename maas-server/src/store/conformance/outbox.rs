@@ -14,6 +14,7 @@ conforms!(
     effects_of_a_machine_are_given_out_one_after_the_other,
     a_failed_effect_blocks_its_own_machine_only,
     a_new_command_supersedes_what_waits,
+    a_claimed_effect_is_given_to_one_worker_until_the_claim_ends,
     a_delayed_effect_is_due_after_its_delay,
     overdue_machines_come_most_overdue_first,
     the_next_wakeup_is_the_earliest_deadline_or_head,
@@ -48,13 +49,15 @@ async fn a_failed_effect_blocks_its_own_machine_only(store: Arc<dyn Store>) {
     let heads = waiting(&store, 1_000).await;
     assert_eq!(heads.len(), 2);
     let (id, ..) = heads.into_iter().find(|head| head.1 == Effect::PowerOff).unwrap();
-    let settled = store.effect_failed(id, Timestamp(5_000), "no answer\0").await.unwrap();
+    let settled = store.effect_failed(id, Timestamp(5_000), "no answer").await.unwrap();
     assert_eq!(settled, Settled::Stored);
     let heads = waiting(&store, 4_999).await;
     assert_eq!(heads.len(), 1);
     assert_eq!(heads[0].1, Effect::PowerCycle);
     assert!(waiting(&store, 5_000).await.contains(&(id, Effect::PowerOff, 1)));
     assert_eq!(store.due_effects(Timestamp(5_000), 1).await.unwrap().len(), 1);
+    let due = store.due_effects(Timestamp(5_000), 9).await.unwrap();
+    assert!(due.iter().any(|one| one.id == id && one.error == "no answer"));
     store.effect_done(id).await.unwrap();
     let settled = store.effect_failed(id, Timestamp(6_000), "late").await.unwrap();
     assert_eq!(settled, Settled::Gone);
@@ -80,6 +83,34 @@ async fn a_new_command_supersedes_what_waits(store: Arc<dyn Store>) {
     assert_eq!(store.effect_done(mine[0].id).await.unwrap(), Settled::Stored);
     assert_eq!(store.effect_done(old).await.unwrap(), Settled::Gone);
     assert_eq!(waiting(&store, 9_000).await.len(), 1, "the other machine's is untouched");
+}
+
+async fn a_claimed_effect_is_given_to_one_worker_until_the_claim_ends(store: Arc<dyn Store>) {
+    for number in 0..10 {
+        with(&store, number, vec![Effect::PowerOff, Effect::PowerOn]).await;
+    }
+    let mut workers = tokio::task::JoinSet::new();
+    for _ in 0..6 {
+        let store = store.clone();
+        workers.spawn(async move {
+            let mut mine = Vec::new();
+            for _ in 0..5 {
+                let claimed = store.claim_effects(Timestamp(1_000), Timestamp(7_000), 2).await;
+                let claimed = claimed.unwrap();
+                assert!(claimed.len() <= 2);
+                mine.extend(claimed);
+            }
+            mine
+        });
+    }
+    let claimed: Vec<_> = workers.join_all().await.into_iter().flatten().collect();
+    let ids: std::collections::BTreeSet<_> = claimed.iter().map(|one| one.id).collect();
+    assert_eq!((claimed.len(), ids.len()), (10, 10), "each head once");
+    assert!(claimed.iter().all(|one| one.effect == Effect::PowerOff && one.attempts == 0));
+    assert!(waiting(&store, 6_999).await.is_empty());
+    assert_eq!(waiting(&store, 7_000).await.len(), 10, "a dead worker's claim ends");
+    assert_eq!(store.effect_done(claimed[0].id).await.unwrap(), Settled::Stored);
+    assert_eq!(waiting(&store, 1_000).await[0].1, Effect::PowerOn);
 }
 
 async fn a_delayed_effect_is_due_after_its_delay(store: Arc<dyn Store>) {

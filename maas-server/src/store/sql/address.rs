@@ -3,6 +3,7 @@
 use std::fs::OpenOptions;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::time::{Duration, Instant};
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
@@ -27,6 +28,9 @@ const PRAGMAS: &[&str] = &[
     "PRAGMA synchronous = FULL",
     "PRAGMA foreign_keys = ON",
 ];
+
+/// How long a new connection tries to get the file to itself; as `busy_timeout`.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What stays as it is in the path of a `sqlite:` URL.
 const PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'.').remove(b'-').remove(b'_');
@@ -160,9 +164,27 @@ impl Address {
 
 async fn prepare(connection: &mut AnyConnection) -> Result<(), sqlx::Error> {
     for pragma in PRAGMAS {
-        sqlx::query(*pragma).execute(&mut *connection).await?;
+        let begin = Instant::now();
+        // Two processes that turn a new file to the write-ahead log at the same time are told that
+        // it is busy at once, whatever the timeout.
+        while let Err(error) = sqlx::query(*pragma).execute(&mut *connection).await {
+            if !is_busy(&error) || begin.elapsed() > PATIENCE {
+                return Err(error);
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
     }
     Ok(())
+}
+
+/// Whether SQLite says that another connection holds the file; its extended codes keep the
+/// primary one in the lowest byte.
+fn is_busy(error: &sqlx::Error) -> bool {
+    const SQLITE_BUSY: u32 = 5;
+    error
+        .as_database_error()
+        .and_then(|error| error.code()?.parse::<u32>().ok())
+        .is_some_and(|code| code & 0xff == SQLITE_BUSY)
 }
 
 /// Makes sure that the file is there and, being full of secrets, is its owner's alone. SQLite

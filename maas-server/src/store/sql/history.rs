@@ -49,7 +49,7 @@ pub(super) async fn records(
     if let Some(after) = filter.after {
         query.and().push("id > ").bind(number(after))?;
     }
-    query.push(if filter.from_oldest() {
+    query.push(if filter.takes_oldest() {
         " ORDER BY id LIMIT "
     } else {
         " ORDER BY id DESC LIMIT "
@@ -57,7 +57,7 @@ pub(super) async fn records(
     query.bind(i64::from(filter.limit))?;
     let mut records =
         query.fetch(pool).await?.iter().map(read).collect::<Result<Vec<_>, Fault>>()?;
-    if filter.from_oldest() {
+    if filter.takes_oldest() {
         records.reverse();
     }
     Ok(records)
@@ -92,7 +92,7 @@ pub(super) async fn put_output(
          SET bytes = excluded.bytes, system_id = excluded.system_id",
     )
     .bind(number(output.run_id))
-    .bind(output.stream.number())
+    .bind(number_of(output.stream))
     .bind(id.as_str())
     .bind(output.bytes.clone())
     .execute(connection)
@@ -111,11 +111,21 @@ pub(super) async fn outputs(pool: &AnyPool, run_id: u64) -> Result<Vec<ScriptOut
             let number = row.try_get::<i64, _>(0)?;
             let stream = Stream::ALL
                 .into_iter()
-                .find(|stream| stream.number() == number)
+                .find(|stream| number_of(*stream) == number)
                 .ok_or_else(|| format!("unknown stream {number}"))?;
             Ok(ScriptOutput { run_id, stream, bytes: row.try_get(1)? })
         })
         .collect()
+}
+
+/// A stream's number in the database.
+const fn number_of(stream: Stream) -> i64 {
+    match stream {
+        Stream::Combined => 0,
+        Stream::Stdout => 1,
+        Stream::Stderr => 2,
+        Stream::Result => 3,
+    }
 }
 
 const LEVELS: [Level; 4] = [Level::Debug, Level::Info, Level::Warning, Level::Error];

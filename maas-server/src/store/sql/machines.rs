@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use futures_util::TryStreamExt;
 use sqlx::any::{Any, AnyArguments, AnyRow};
 use sqlx::query::Query;
-use sqlx::{AnyConnection, AnyPool, Row};
+use sqlx::{AnyConnection, AnyPool, AssertSqlSafe, Row};
 
 use maas_core::id::SystemId;
 use maas_core::machine::{Machine, Record};
@@ -21,6 +22,9 @@ use crate::store::filter::{MachineFilter, architecture};
 
 /// The kind of the numbers that keep machines in the order of their creation.
 const ORDER: &str = "machine";
+
+/// How many machines are read before others get their turn on the thread.
+const AT_ONCE: usize = 32;
 
 const BY_ID: &str = "SELECT version, body FROM machine WHERE system_id = $1";
 const BY_TOKEN: &str = "SELECT version, body FROM machine WHERE token_key = $1";
@@ -79,7 +83,16 @@ pub(super) async fn list(pool: &AnyPool, filter: &MachineFilter) -> Result<Vec<M
         query.bind(clean(tag))?.push(")");
     }
     query.push(" ORDER BY seq");
-    query.fetch(pool).await?.iter().map(read).collect()
+    let (sql, arguments) = query.into_parts();
+    let mut rows = sqlx::query_with(AssertSqlSafe(sql), arguments).fetch(pool);
+    let mut machines = Vec::new();
+    while let Some(row) = rows.try_next().await? {
+        machines.push(read(&row)?);
+        if machines.len() % AT_ONCE == 0 {
+            tokio::task::yield_now().await;
+        }
+    }
+    Ok(machines)
 }
 
 /// Machines whose deadline has come.
@@ -285,12 +298,6 @@ async fn addresses(
     let macs: BTreeSet<String> =
         machine.mac_addresses.iter().map(|mac| clean(mac).to_ascii_lowercase()).collect();
     let tags: BTreeSet<String> = machine.tags.iter().map(|tag| clean(tag)).collect();
-    for mac in old_macs.difference(&macs) {
-        sqlx::query("DELETE FROM machine_mac WHERE mac = $1")
-            .bind(mac.as_str())
-            .execute(&mut *connection)
-            .await?;
-    }
     for tag in old_tags.difference(&tags) {
         sqlx::query("DELETE FROM machine_tag WHERE tag = $1 AND system_id = $2")
             .bind(tag.as_str())
@@ -305,24 +312,46 @@ async fn addresses(
             .execute(&mut *connection)
             .await?;
     }
-    for mac in macs.difference(&old_macs) {
-        let inserted = sqlx::query(
-            "INSERT INTO machine_mac (mac, system_id) VALUES ($1, $2) ON CONFLICT DO NOTHING",
-        )
-        .bind(mac.as_str())
-        .bind(id)
-        .execute(&mut *connection)
-        .await?;
-        if inserted.rows_affected() == 0 {
-            let row = sqlx::query("SELECT system_id FROM machine_mac WHERE mac = $1")
+    // In one order for all, so that two machines that trade addresses never wait for each other.
+    for mac in macs.symmetric_difference(&old_macs) {
+        if old_macs.contains(mac) {
+            sqlx::query("DELETE FROM machine_mac WHERE mac = $1")
                 .bind(mac.as_str())
-                .fetch_one(&mut *connection)
+                .execute(&mut *connection)
                 .await?;
-            let machine = row.try_get::<&str, _>(0)?.parse()?;
+        } else if let Some(machine) = claim_mac(connection, mac, id).await? {
             return Ok(Err(Duplicate::Mac { mac: mac.clone(), machine }));
         }
     }
     Ok(Ok(()))
+}
+
+/// Gives a MAC address to a machine, unless another has it.
+async fn claim_mac(
+    connection: &mut AnyConnection,
+    mac: &str,
+    id: &str,
+) -> Result<Option<SystemId>, Fault> {
+    loop {
+        let inserted = sqlx::query(
+            "INSERT INTO machine_mac (mac, system_id) VALUES ($1, $2) ON CONFLICT DO NOTHING",
+        )
+        .bind(mac)
+        .bind(id)
+        .execute(&mut *connection)
+        .await?;
+        if inserted.rows_affected() > 0 {
+            return Ok(None);
+        }
+        let row = sqlx::query("SELECT system_id FROM machine_mac WHERE mac = $1")
+            .bind(mac)
+            .fetch_optional(&mut *connection)
+            .await?;
+        // On PostgreSQL its owner may have given it up between the two statements.
+        if let Some(row) = row {
+            return Ok(Some(row.try_get::<&str, _>(0)?.parse()?));
+        }
+    }
 }
 
 /// Adds history and outputs.

@@ -36,7 +36,7 @@ pub(super) async fn due_effects(
     limit: u32,
 ) -> Result<Vec<StoredEffect>, Fault> {
     sqlx::query(
-        "SELECT id, system_id, body, due, attempts FROM effect e WHERE due <= $1 \
+        "SELECT id, system_id, body, due, attempts, error FROM effect e WHERE due <= $1 \
          AND NOT EXISTS (SELECT 1 FROM effect f WHERE f.system_id = e.system_id AND f.id < e.id) \
          ORDER BY due, id LIMIT $2",
     )
@@ -47,6 +47,31 @@ pub(super) async fn due_effects(
     .iter()
     .map(read)
     .collect()
+}
+
+/// As [`due_effects`], and none of them is due again before `until`.
+pub(super) async fn claim(
+    connection: &mut AnyConnection,
+    now: Timestamp,
+    until: Timestamp,
+    limit: u32,
+) -> Result<Vec<StoredEffect>, Fault> {
+    // The outer condition is checked again by PostgreSQL when another transaction was first.
+    let rows = sqlx::query(
+        "UPDATE effect SET due = $2 WHERE due <= $1 AND id IN (\
+         SELECT id FROM effect e WHERE due <= $1 AND NOT EXISTS \
+         (SELECT 1 FROM effect f WHERE f.system_id = e.system_id AND f.id < e.id) \
+         ORDER BY due, id LIMIT $3) \
+         RETURNING id, system_id, body, due, attempts, error",
+    )
+    .bind(now.0)
+    .bind(until.0)
+    .bind(i64::from(limit))
+    .fetch_all(connection)
+    .await?;
+    let mut effects = rows.iter().map(read).collect::<Result<Vec<_>, Fault>>()?;
+    effects.sort_unstable_by_key(|effect| effect.id);
+    Ok(effects)
 }
 
 /// Takes an effect out of its queue.
@@ -100,5 +125,6 @@ fn read(row: &AnyRow) -> Result<StoredEffect, Fault> {
         effect: serde_json::from_str(row.try_get(2)?)?,
         due: Timestamp(row.try_get(3)?),
         attempts: u32::try_from(row.try_get::<i64, _>(4)?)?,
+        error: row.try_get(5)?,
     })
 }

@@ -76,6 +76,17 @@ impl Store for SqlStore {
         self.read(outbox::due_effects(&self.pool, now, limit))
     }
 
+    fn claim_effects(
+        &self,
+        now: Timestamp,
+        until: Timestamp,
+        limit: u32,
+    ) -> Pending<'_, Vec<StoredEffect>> {
+        Box::pin(self.perform(move |c| {
+            Box::pin(async move { outbox::claim(c, now, until, limit).await.map(Ok) })
+        }))
+    }
+
     fn effect_done(&self, id: u64) -> Pending<'_, Settled> {
         Box::pin(self.perform(move |c| Box::pin(async move { outbox::done(c, id).await.map(Ok) })))
     }

@@ -74,6 +74,11 @@ impl Text {
         self.list(values)
     }
 
+    /// The text and its values.
+    pub(super) fn into_parts(self) -> (String, AnyArguments) {
+        (self.sql, self.arguments)
+    }
+
     /// All rows.
     pub(super) async fn fetch(self, pool: &AnyPool) -> Result<Vec<AnyRow>, Fault> {
         Ok(sqlx::query_with(AssertSqlSafe(self.sql), self.arguments).fetch_all(pool).await?)

@@ -6,7 +6,7 @@
 mod crash;
 #[cfg(feature = "sqlite")]
 mod load;
-#[cfg(all(feature = "postgres", unix))]
+#[cfg(all(feature = "sqlite", feature = "postgres", unix))]
 mod postgres;
 #[cfg(feature = "sqlite")]
 mod sqlite;

@@ -10,7 +10,9 @@ use maas_core::time::Timestamp;
 
 use crate::store::conformance::sample;
 use crate::store::sql::schema;
-use crate::store::{Change, CommitError, NewMachine, SqlStore, Store, StoreError};
+use crate::store::{
+    AddError, Change, CommitError, MachineFilter, NewMachine, SqlStore, Store, StoreError,
+};
 
 fn file() -> (tempfile::TempDir, PathBuf) {
     let directory = tempfile::tempdir().unwrap();
@@ -83,7 +85,7 @@ async fn a_file_that_is_no_database_is_refused_by_name() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn several_stores_on_one_new_file_open_together_and_never_lose_a_change() {
-    const STORES: usize = 4;
+    const STORES: usize = 6;
     const CHANGES: u64 = 20;
     let (_directory, file) = file();
     let mut opening = JoinSet::new();
@@ -94,8 +96,8 @@ async fn several_stores_on_one_new_file_open_together_and_never_lose_a_change() 
     let stores: Vec<_> = opening.join_all().await.into_iter().map(Arc::new).collect();
     let id = stores[0].add(NewMachine::new(sample(1))).await.unwrap().system_id;
     let mut tasks = JoinSet::new();
-    for store in stores.iter().cloned() {
-        let id = id.clone();
+    for store in &stores {
+        let (store, id) = (Arc::clone(store), id.clone());
         tasks.spawn(async move {
             let mut done = 0;
             while done < CHANGES {
@@ -137,4 +139,49 @@ async fn accepted_work_is_finished_before_the_store_closes() {
     let (committed, closed) = tokio::join!(commit, store.close());
     assert_eq!(committed.unwrap().version, 2);
     closed.unwrap();
+}
+
+#[tokio::test]
+async fn a_failed_transaction_fails_for_all_who_shared_it_and_the_next_one_works() {
+    let (_directory, file) = file();
+    let store = SqlStore::sqlite(&file).await.unwrap();
+    // What a full disk does: SQLite ends the transaction by itself.
+    let failing = store.perform(|c| {
+        Box::pin(async move {
+            sqlx::query("ROLLBACK").execute(c).await?;
+            Ok(Ok(()))
+        })
+    });
+    // On this one-threaded runtime all three are queued before the writer takes them.
+    let (before, failed, after) = tokio::join!(
+        store.add(NewMachine::new(sample(1))),
+        failing,
+        store.add(NewMachine::new(sample(2))),
+    );
+    assert!(matches!(before, Err(AddError::Backend(StoreError::Backend { .. }))), "{before:?}");
+    assert!(matches!(failed, Err(StoreError::Backend { .. })), "{failed:?}");
+    assert!(matches!(after, Err(AddError::Backend(StoreError::Backend { .. }))), "{after:?}");
+    assert!(store.machines(&MachineFilter::all()).await.unwrap().is_empty());
+    store.add(NewMachine::new(sample(1))).await.unwrap();
+    assert_eq!(store.machines(&MachineFilter::all()).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_refusal_is_undone_alone_among_those_who_share_a_transaction() {
+    let (_directory, file) = file();
+    let store = SqlStore::sqlite(&file).await.unwrap();
+    // Refused for its address, after its row was written.
+    let mut same_address = sample(2);
+    same_address.mac_addresses = sample(1).mac_addresses;
+    let (first, second, third) = tokio::join!(
+        store.add(NewMachine::new(sample(1))),
+        store.add(NewMachine::new(same_address)),
+        store.add(NewMachine::new(sample(3))),
+    );
+    first.unwrap();
+    assert!(matches!(second, Err(AddError::Duplicate(_))), "{second:?}");
+    third.unwrap();
+    let machines = store.machines(&MachineFilter::all()).await.unwrap();
+    let names: Vec<_> = machines.iter().map(|machine| machine.hostname.as_str()).collect();
+    assert_eq!(names, ["node-1", "node-3"]);
 }

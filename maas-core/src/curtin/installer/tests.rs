@@ -1,0 +1,82 @@
+#![allow(clippy::unwrap_used)]
+
+use std::process::Command;
+
+use super::*;
+
+fn credentials() -> NodeCredentials {
+    NodeCredentials {
+        consumer_key: "ck".into(),
+        token_key: "tk".into(),
+        token_secret: Secret::new("hunter2".into()),
+    }
+}
+
+fn made(pack: Option<&[u8]>) -> Vec<u8> {
+    let configs: Vec<ConfigFile> = ["a: 1\n", "b: 2\n"]
+        .iter()
+        .enumerate()
+        .map(|(at, text)| ConfigFile {
+            name: format!("config-{at:03}.cfg"),
+            content: Secret::new((*text).to_owned()),
+        })
+        .collect();
+    let endpoints = Endpoints::new("127.0.0.1");
+    installer(&configs, &SystemId::from_entropy(3), &credentials(), &endpoints, pack)
+        .unwrap()
+        .into_inner()
+}
+
+/// A pack whose curtin writes down what it is called with.
+fn pack() -> Vec<u8> {
+    let script = b"#!/bin/sh\nprintf '%s\\n' \"$@\"\ncat configs/config-000.cfg configs/config-001.cfg\nexit 7\n";
+    let mut archive = tar::Builder::new(Vec::new());
+    let mut header = tar::Header::new_ustar();
+    header.set_size(script.len() as u64);
+    header.set_mode(0o755);
+    archive.append_data(&mut header, "curtin-1.0/bin/curtin", &script[..]).unwrap();
+    archive.into_inner().unwrap()
+}
+
+#[test]
+fn the_same_input_gives_the_same_bytes() {
+    assert_eq!(made(None), made(None));
+    assert_ne!(made(None), made(Some(&pack())));
+}
+
+#[test]
+fn the_script_unpacks_and_runs_the_operators_curtin() {
+    if !cfg!(target_os = "linux") {
+        println!("SKIPPED: the installer is for Linux");
+        return;
+    }
+    let path = std::env::temp_dir().join(format!("curtin-installer-test-{}", std::process::id()));
+    std::fs::write(&path, made(Some(&pack()))).unwrap();
+    let output = Command::new("sh").arg(&path).output().unwrap();
+    std::fs::remove_file(&path).unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(
+        text,
+        "-v\n--install-deps\ninstall\n--config=configs/config-000.cfg\n\
+         --config=configs/config-001.cfg\na: 1\nb: 2\n",
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    assert_eq!(output.status.code(), Some(7));
+}
+
+#[test]
+fn a_pack_without_curtin_is_a_clear_failure() {
+    if !cfg!(target_os = "linux") {
+        println!("SKIPPED: the installer is for Linux");
+        return;
+    }
+    let empty = tar::Builder::new(Vec::new()).into_inner().unwrap();
+    let path = std::env::temp_dir().join(format!("curtin-installer-empty-{}", std::process::id()));
+    std::fs::write(&path, made(Some(&empty))).unwrap();
+    let output = Command::new("sh").arg(&path).output().unwrap();
+    std::fs::remove_file(&path).unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(errors.contains("the operator's curtin pack has no bin/curtin"), "{errors}");
+}

@@ -1,0 +1,20 @@
+//! What a user decides about a machine before it is deployed.
+
+use maas_netconfig::Network;
+use serde::{Deserialize, Serialize};
+
+use crate::storage::LayoutRequest;
+
+/// The choices that stay with a machine until it is deployed, and may be changed until then.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Configuration {
+    /// The storage layout; `flat` when none was chosen.
+    pub storage: Option<LayoutRequest>,
+    /// The disk that the firmware boots; the first one when none was chosen.
+    pub boot_disk: Option<String>,
+    /// The network; DHCP on the boot interface when none was given.
+    pub network: Option<Network>,
+    /// Kernel parameters that the installed system keeps.
+    pub kernel_options: String,
+}

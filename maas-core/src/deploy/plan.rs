@@ -1,0 +1,646 @@
+//! The deployment plan.
+
+use maas_netconfig::yaml::{self, Value};
+use serde::{Deserialize, Serialize};
+
+use super::artefact::Artefact;
+use super::curtin::{Inputs, documents};
+use super::datasource::{Datasource, DatasourceVerdict};
+use super::digest::sha256_hex;
+use super::endpoints::Endpoints;
+use super::facts::Facts;
+use super::network;
+use super::options::DeploymentOptions;
+use super::preseed;
+use super::problem::{IgnoredSetting, PlanProblem, Warning};
+use crate::boot::{BootConfig, EphemeralBoot, FetchedOver, Loader, RootFileSystem, render};
+use crate::cloud_init::{
+    EphemeralPurpose, EphemeralSettings, MetaData, VendorData, WriteFile, check_user_data,
+    preseed as ephemeral_preseed,
+};
+use crate::curtin::{self, ConfigFile, InstallerError, Source};
+use crate::id::SystemId;
+use crate::image::{BootResource, EphemeralImage, Images, Origin};
+use crate::machine::{DeploymentSummary, Machine, NodeCredentials, Precondition, Role, Status};
+use crate::secret::Secret;
+use crate::storage::{BootMethod, CustomLayout, LayoutRequest, Platform, Storage};
+
+/// Everything about one deployment, decided: what is booted, what is installed, every document,
+/// what to be warned of.
+///
+/// It is stored with the machine, and every later request is answered from it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DeploymentPlan {
+    /// The machine.
+    pub system_id: SystemId,
+    /// The image that is installed, or run when the deployment is ephemeral.
+    pub target: BootResource,
+    /// The image that the machine boots to install it.
+    pub running: EphemeralImage,
+    /// The kernel that was asked for; empty for the image's own.
+    pub hwe_kernel: String,
+    /// Whether the system runs from memory and nothing is installed.
+    pub ephemeral: bool,
+    /// Where the machine finds its rack.
+    pub endpoints: Endpoints,
+    /// The boot files and the kernel command line.
+    pub boot: EphemeralBoot,
+    /// The storage, unless the image brings its own or nothing is installed.
+    pub storage: Option<Storage>,
+    /// What curtin installs; `None` when nothing is.
+    pub source: Option<Source>,
+    /// Which datasource the installed system takes.
+    pub datasource: DatasourceVerdict,
+    /// What the user should know.
+    pub warnings: Vec<Warning>,
+    /// What will not be used.
+    pub ignored: Vec<IgnoredSetting>,
+    configs: Vec<ConfigFile>,
+    meta_data: MetaData,
+    credentials: NodeCredentials,
+    artefacts: Vec<Artefact>,
+    digest: String,
+}
+
+impl DeploymentPlan {
+    /// Plans a deployment: no I/O, no clock; the same input gives the same plan.
+    ///
+    /// # Errors
+    ///
+    /// Every reason against it at once, at least one.
+    pub fn new(
+        machine: &Machine,
+        facts: &Facts,
+        images: &Images,
+        options: &DeploymentOptions,
+        endpoints: &Endpoints,
+    ) -> Result<Self, Vec<PlanProblem>> {
+        let mut problems = Vec::new();
+        let mut warnings = Vec::new();
+        let mut ignored = Vec::new();
+        check_machine(machine, options, &mut problems);
+        check_cloud_init(options, &mut problems, &mut warnings);
+
+        let target = images
+            .target(&options.osystem, &options.distro_series, &machine.architecture)
+            .map_err(|problem| problems.push(problem.into()))
+            .ok();
+        let running = match target {
+            Some(target) => images.installer_of(
+                target,
+                &machine.architecture,
+                &options.hwe_kernel,
+                &machine.min_hwe_kernel,
+                &options.ephemeral_defaults,
+            ),
+            // Said as well, so that one attempt shows everything that must be downloaded.
+            None => images.commissioning(
+                &machine.architecture,
+                &machine.min_hwe_kernel,
+                &options.ephemeral_defaults,
+            ),
+        };
+        let running = running.map_err(|problem| problems.push(problem.into())).ok();
+        let source = match (target, &running) {
+            (Some(target), Some(running)) if !options.ephemeral => {
+                curtin::source(target, running, endpoints)
+            }
+            _ => None,
+        };
+        let storage = target.and_then(|target| {
+            decide_storage(machine, facts, options, target, &mut problems, &mut ignored)
+        });
+        let network_choice = options
+            .network
+            .clone()
+            .or_else(|| machine.configuration.network.clone())
+            .or_else(|| network::dhcp_on_boot_interface(machine, facts));
+        let base_os = target.map_or("", base_os);
+        let network = match &network_choice {
+            Some(choice) if base_os != "windows" => {
+                network::target(choice, base_os, &mut problems, &mut warnings, &mut ignored)
+            }
+            Some(_) => {
+                ignored.push(IgnoredSetting::new("network", "Windows configures its own network"));
+                None
+            }
+            None => {
+                warnings.push(Warning::new(
+                    "no-network",
+                    "no network interface is known; the image configures its own network",
+                ));
+                None
+            }
+        };
+        if let Some((topology, _)) = &network
+            && let Err(message) = network::reaches(topology, &endpoints.rack_host)
+        {
+            warnings.push(Warning::new("metadata-unreachable", message));
+        }
+        let preseed = match target {
+            Some(target) if !options.ephemeral => {
+                preseed::preseed(machine, target, options, endpoints, &mut problems)
+            }
+            _ => None,
+        };
+        let (Some(target), Some(running)) = (target, running) else { return Err(problems) };
+        if options.ephemeral
+            && target.is_custom()
+            && target.root_file().is_some_and(|file| file.filetype.is_disk_image())
+        {
+            problems.push(PlanProblem::Option {
+                option: "ephemeral_deploy".to_owned(),
+                message: "a disk image cannot be run from memory".to_owned(),
+            });
+        }
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+
+        let datasource = DatasourceVerdict::decide(target, options.datasource);
+        if datasource.winner == Datasource::Packed {
+            warnings.push(Warning::new(
+                "packed-datasource",
+                format!("cloud-init will not use the metadata service: {}", datasource.reason),
+            ));
+        }
+        note_ignored(target, options, source.as_ref(), &mut ignored);
+        let kernel_options =
+            [machine.configuration.kernel_options.as_str(), options.kernel_options.as_str()]
+                .map(str::trim)
+                .join(" ");
+        let boot = boot(machine, target, &running, options, endpoints, kernel_options.trim());
+        let network_value = network.as_ref().map(|(_, rendered)| rendered.network().clone());
+        let mut generated = Vec::new();
+        if let Some(source) = &source {
+            let boot_path = facts
+                .block_devices
+                .iter()
+                .find(|device| Some(&device.name) == machine.configuration.boot_disk.as_ref())
+                .or_else(|| facts.block_devices.first())
+                .map(crate::storage::BlockDevice::path);
+            generated = documents(&Inputs {
+                machine,
+                target,
+                base_os,
+                running: &running,
+                source,
+                storage: storage.as_ref(),
+                boot_disk: boot_path.as_deref(),
+                network: network_value.as_ref(),
+                options,
+                endpoints,
+            });
+        }
+        if let Some(preseed) = preseed {
+            warnings.extend(preseed::overridden(&curtin::merged(&generated), &preseed));
+            generated.push(preseed);
+        }
+        let configs: Vec<ConfigFile> = generated
+            .iter()
+            .enumerate()
+            .map(|(at, document)| ConfigFile::new(at, document))
+            .collect();
+        let vendor = vendor_data(machine, options, endpoints, network.as_ref().map(|(_, n)| n));
+        let meta_data = MetaData::of(
+            &machine.system_id,
+            &machine.hostname,
+            &machine.domain,
+            options.ssh_keys.clone(),
+            vendor.item().into_inner(),
+        );
+        let mut plan = Self {
+            system_id: machine.system_id.clone(),
+            target: target.clone(),
+            running,
+            hwe_kernel: options.hwe_kernel.clone(),
+            ephemeral: options.ephemeral,
+            endpoints: endpoints.clone(),
+            boot,
+            storage,
+            source,
+            datasource,
+            warnings,
+            ignored,
+            configs,
+            meta_data,
+            credentials: machine.credentials.clone(),
+            artefacts: Vec::new(),
+            digest: String::new(),
+        };
+        plan.render_all(
+            machine,
+            facts,
+            options,
+            &curtin::merged(&generated),
+            network.map(|(_, n)| n),
+        );
+        Ok(plan)
+    }
+
+    /// Every document, in the order of their names' kinds.
+    #[must_use]
+    pub fn artefacts(&self) -> &[Artefact] {
+        &self.artefacts
+    }
+
+    /// The document of this name.
+    #[must_use]
+    pub fn artefact(&self, name: &str) -> Option<&Artefact> {
+        self.artefacts.iter().find(|artefact| artefact.name == name)
+    }
+
+    /// SHA-256 over every document's name and digest, 64 lower-case hex digits.
+    #[must_use]
+    pub fn digest(&self) -> &str {
+        &self.digest
+    }
+
+    /// What the machine keeps of it.
+    #[must_use]
+    pub fn summary(&self) -> DeploymentSummary {
+        DeploymentSummary {
+            osystem: self.target.os.clone(),
+            distro_series: self.target.release.clone(),
+            hwe_kernel: self.hwe_kernel.clone(),
+            ephemeral: self.ephemeral,
+            plan_digest: self.digest.clone(),
+        }
+    }
+
+    /// The boot loader's configuration while the machine is to boot from the network.
+    #[must_use]
+    pub fn boot_config(&self, loader: Loader, fetched_over: FetchedOver) -> String {
+        let config = BootConfig::Ephemeral(Box::new(self.boot.clone()));
+        render(&config, loader, fetched_over, &self.endpoints)
+    }
+
+    /// The pre-seed that the ephemeral OS fetches (`get_preseed`).
+    #[must_use]
+    pub fn preseed(&self) -> Option<&str> {
+        self.artefact("preseed.yaml").and_then(Artefact::text)
+    }
+
+    /// The installed system's user data; `None` when the user gave none.
+    #[must_use]
+    pub fn user_data(&self) -> Option<&[u8]> {
+        self.artefact("user-data").map(|artefact| artefact.bytes.expose().as_slice())
+    }
+
+    /// The metadata service's items, for the ephemeral OS and for the installed system.
+    #[must_use]
+    pub const fn meta_data(&self) -> &MetaData {
+        &self.meta_data
+    }
+
+    /// curtin's configuration files; empty when nothing is installed.
+    #[must_use]
+    pub fn curtin_configs(&self) -> &[ConfigFile] {
+        &self.configs
+    }
+
+    /// The installer (`curtin-installer`), with the operator's curtin pack when there is one.
+    ///
+    /// # Errors
+    ///
+    /// [`InstallerError`] when the archive cannot be written.
+    pub fn installer(&self, pack: Option<&[u8]>) -> Result<Secret<Vec<u8>>, InstallerError> {
+        curtin::installer(&self.configs, &self.system_id, &self.credentials, &self.endpoints, pack)
+    }
+
+    fn render_all(
+        &mut self,
+        machine: &Machine,
+        facts: &Facts,
+        options: &DeploymentOptions,
+        merged: &Value,
+        network: Option<maas_netconfig::Rendered>,
+    ) {
+        const YAML: &str = "application/x-yaml; charset=utf-8";
+        const TEXT: &str = "text/plain; charset=utf-8";
+        let mut all = Vec::new();
+        for config in &self.configs {
+            let name = format!("curtin/{}", config.name);
+            all.push(Artefact::new(name, YAML, config.content.expose().as_bytes()));
+        }
+        if !self.configs.is_empty() {
+            let text = yaml::to_string(merged).unwrap_or_default();
+            all.push(Artefact::new("curtin.yaml", YAML, text));
+        }
+        if let Some(user_data) = &options.user_data {
+            all.push(Artefact::new(
+                "user-data",
+                "application/octet-stream",
+                user_data.expose().as_slice(),
+            ));
+        }
+        all.push(Artefact::new("vendor-data", YAML, self.meta_data.vendor_data.as_str()));
+        let meta: String = ["instance-id", "local-hostname", "public-keys"]
+            .iter()
+            .filter_map(|name| Some(format!("{name}: {}\n", self.meta_data.item(name)?.0)))
+            .collect();
+        all.push(Artefact::new("meta-data", TEXT, meta));
+        let purpose = if self.ephemeral {
+            EphemeralPurpose::EphemeralDeployment
+        } else {
+            EphemeralPurpose::Deployment
+        };
+        let running = self.running.resource();
+        let settings = EphemeralSettings {
+            os: running.os.clone(),
+            release: running.release.clone(),
+            arch: running.arch.clone(),
+            apt: options.apt.clone(),
+            packages: options.ephemeral_packages.clone(),
+        };
+        let preseed = ephemeral_preseed(
+            purpose,
+            Some((&self.system_id, &self.credentials)),
+            &settings,
+            &self.endpoints,
+        );
+        all.push(Artefact::new("preseed.yaml", YAML, preseed.into_inner()));
+        if let Some(topology) = network::dhcp_on_boot_interface(machine, facts)
+            .and_then(|network| network.resolve(maas_netconfig::SourceRouting::Off).ok())
+        {
+            let text = maas_netconfig::netplan::render(&topology).to_yaml();
+            all.push(Artefact::new("network-ephemeral.yaml", YAML, text));
+        }
+        if let Some(network) = network {
+            all.push(Artefact::new("network-target.yaml", YAML, network.to_yaml()));
+        }
+        for (name, loader) in [
+            ("ipxe.cfg", Loader::Ipxe),
+            ("grub.cfg", Loader::Grub),
+            ("pxelinux.cfg", Loader::Pxelinux),
+        ] {
+            all.push(Artefact::new(name, TEXT, self.boot_config(loader, FetchedOver::Http)));
+        }
+        let mut cmdline = self.boot.command_line.render(&self.endpoints);
+        cmdline.push('\n');
+        all.push(Artefact::new("cmdline", TEXT, cmdline));
+        let dhcp = serde_json::json!({
+            "hostname": machine.hostname,
+            "mac_addresses": machine.mac_addresses,
+            "next_server": self.endpoints.rack_host,
+            "ipxe_script": format!("{}/ipxe.cfg", self.endpoints.rack()),
+        });
+        all.push(Artefact::new("dhcp.json", "application/json", pretty(&dhcp)));
+        let names: String = all
+            .iter()
+            .map(|artefact| format!("{}  {}\n", artefact.sha256, artefact.name))
+            .collect();
+        self.digest = sha256_hex(names.as_bytes());
+        let listed: Vec<serde_json::Value> = all
+            .iter()
+            .map(|artefact| {
+                serde_json::json!({
+                    "name": artefact.name,
+                    "content_type": artefact.content_type,
+                    "size": artefact.bytes.expose().len(),
+                    "sha256": artefact.sha256,
+                })
+            })
+            .collect();
+        let manifest = serde_json::json!({
+            "format": 1,
+            "system_id": self.system_id,
+            "hostname": machine.hostname,
+            "osystem": self.target.os,
+            "distro_series": self.target.release,
+            "ephemeral_os": self.running.resource().name(),
+            "kernel": self.running.resource().full_subarch(),
+            "ephemeral": self.ephemeral,
+            "datasource": self.datasource,
+            "warnings": self.warnings,
+            "ignored": self.ignored,
+            "artefacts": listed,
+            "digest": self.digest,
+        });
+        all.push(Artefact::new("manifest.json", "application/json", pretty(&manifest)));
+        self.artefacts = all;
+    }
+}
+
+fn pretty(value: &serde_json::Value) -> String {
+    format!("{value:#}\n")
+}
+
+fn check_machine(machine: &Machine, options: &DeploymentOptions, problems: &mut Vec<PlanProblem>) {
+    match machine.status {
+        Status::New | Status::Commissioning | Status::FailedCommissioning | Status::Missing => {
+            problems.push(Precondition::Commissioned { status: machine.status }.into());
+        }
+        _ => {}
+    }
+    if let Some(requester) = &options.requester {
+        let mine = machine.owner.as_ref() == Some(&requester.username);
+        let by_admin = requester.role == Role::Admin && machine.owner.is_some();
+        if !(mine || by_admin) {
+            problems.push(Precondition::Allocated { owner: machine.owner.clone() }.into());
+        }
+    }
+}
+
+fn check_cloud_init(
+    options: &DeploymentOptions,
+    problems: &mut Vec<PlanProblem>,
+    warnings: &mut Vec<Warning>,
+) {
+    if let Some(user_data) = &options.user_data {
+        match check_user_data(user_data.expose()) {
+            Ok(checked) => {
+                let noted = checked.warnings.into_iter();
+                warnings.extend(noted.map(|message| Warning::new("user-data", message)));
+            }
+            Err(problem) => {
+                let problem = problem.to_string();
+                problems.push(Precondition::CloudInit { problem }.into());
+            }
+        }
+    }
+    if options.ssh_keys.is_empty() && options.user_data.is_none() {
+        warnings.push(Warning::new(
+            "no-access",
+            "neither an SSH key nor user data is given; nobody will be able to log in",
+        ));
+    }
+}
+
+/// What a target is made from, as far as its documents differ: its own operating system, or that
+/// of the image a custom one is based on.
+fn base_os(target: &BootResource) -> &str {
+    match &target.origin {
+        Origin::Custom { base_image, .. } if target.os == "custom" => {
+            base_image.split('/').next().unwrap_or_default()
+        }
+        _ => &target.os,
+    }
+}
+
+fn decide_storage(
+    machine: &Machine,
+    facts: &Facts,
+    options: &DeploymentOptions,
+    target: &BootResource,
+    problems: &mut Vec<PlanProblem>,
+    ignored: &mut Vec<IgnoredSetting>,
+) -> Option<Storage> {
+    let chosen = options.storage.as_ref().or(machine.configuration.storage.as_ref());
+    let is_disk_image = target.root_file().is_some_and(|file| file.filetype.is_disk_image());
+    let is_esxi = target.os == "esxi";
+    if options.ephemeral {
+        if chosen.is_some() {
+            let reason = "nothing is installed when a system runs from memory";
+            ignored.push(IgnoredSetting::new("storage", reason));
+        }
+        return None;
+    }
+    if facts.block_devices.is_empty() {
+        problems.push(crate::storage::LayoutRefusal::NoBlockDevice.into());
+        return None;
+    }
+    if is_disk_image && !is_esxi {
+        if chosen.is_some() {
+            let reason = "the image is a whole disk with its own partitions";
+            ignored.push(IgnoredSetting::new("storage", reason));
+        }
+        return None;
+    }
+    let extra = || {
+        let document = facts.storage_extra.clone()?;
+        serde_json::from_value::<CustomLayout>(document).ok().map(LayoutRequest::Custom)
+    };
+    let request = chosen.cloned().or_else(extra).unwrap_or_default();
+    if is_esxi && !request.is_vmfs() {
+        problems.push(PlanProblem::Option {
+            option: "storage_layout".to_owned(),
+            message: "ESXi needs the layout vmfs6 or vmfs7: a datastore must be defined".to_owned(),
+        });
+        return None;
+    }
+    if !is_esxi && request.is_vmfs() {
+        problems.push(PlanProblem::Option {
+            option: "storage_layout".to_owned(),
+            message: format!("the layout {} is for ESXi only", request.name()),
+        });
+        return None;
+    }
+    let arch = machine.architecture.arch.clone();
+    let boot_method = BootMethod::from_maas(&machine.boot.bios_boot_method, &arch);
+    let platform = Platform { arch, boot_method };
+    let boot_disk = machine.configuration.boot_disk.as_deref();
+    match request.lay_out(&facts.block_devices, boot_disk, &platform) {
+        Ok(storage) => {
+            if !is_esxi {
+                problems.extend(storage.check().into_iter().map(PlanProblem::from));
+            }
+            Some(storage)
+        }
+        Err(refusal) => {
+            problems.push(refusal.into());
+            None
+        }
+    }
+}
+
+fn note_ignored(
+    target: &BootResource,
+    options: &DeploymentOptions,
+    source: Option<&Source>,
+    ignored: &mut Vec<IgnoredSetting>,
+) {
+    let mut note = |setting: &str, reason: &str| {
+        ignored.push(IgnoredSetting::new(setting, reason));
+    };
+    let is_disk_image = source.is_some_and(Source::is_disk_image);
+    if options.swap_size.is_some() && (is_disk_image || options.ephemeral) {
+        note("swap_size", "the image is not changed by curtin");
+    }
+    if options.license_key.is_some() && target.os != "windows" {
+        note("license_key", "only Windows has one");
+    }
+    if target.os == "windows" && !options.ssh_keys.is_empty() {
+        note("ssh_keys", "Windows has no SSH server of its own");
+    }
+    if options.ephemeral {
+        for (setting, set) in [
+            ("preseeds", !options.preseeds.0.is_empty()),
+            ("early_commands", !options.early_commands.is_empty()),
+            ("late_commands", !options.late_commands.is_empty()),
+            ("crash_dumps", options.crash_dumps),
+        ] {
+            if set {
+                note(setting, "curtin does not run when a system runs from memory");
+            }
+        }
+    }
+}
+
+fn boot(
+    machine: &Machine,
+    target: &BootResource,
+    running: &EphemeralImage,
+    options: &DeploymentOptions,
+    endpoints: &Endpoints,
+    kernel_options: &str,
+) -> EphemeralBoot {
+    // Only Ubuntu's DNS names lead to the rack from the initial RAM disk.
+    let endpoints = if options.ephemeral && target.os != "ubuntu" {
+        &Endpoints { metadata_host: None, ..endpoints.clone() }
+    } else {
+        endpoints
+    };
+    let preseed_url = endpoints.preseed(&machine.system_id);
+    let mut boot = EphemeralBoot::new(running, &machine.hostname, preseed_url)
+        .with_extra_options(kernel_options);
+    if options.ephemeral {
+        if let Some(file) = target.root_file() {
+            let path = target.image_path(file);
+            boot.command_line.root = match file.filetype {
+                crate::image::FileType::Squashfs => RootFileSystem::Squash { path },
+                _ => RootFileSystem::Tar { path },
+            };
+        }
+        // Nothing is installed, so nothing has to be kept apart for the installed system.
+        let extra = std::mem::take(&mut boot.command_line.extra_options);
+        let have = &mut boot.command_line.ephemeral_options;
+        if !have.is_empty() && !extra.is_empty() {
+            have.push(' ');
+        }
+        have.push_str(&extra);
+    }
+    boot
+}
+
+fn vendor_data(
+    machine: &Machine,
+    options: &DeploymentOptions,
+    endpoints: &Endpoints,
+    network: Option<&maas_netconfig::Rendered>,
+) -> VendorData {
+    let mut vendor = VendorData {
+        default_user: options.default_user.clone(),
+        ntp: options.ntp.clone(),
+        write_files: options.write_files.clone(),
+        ..VendorData::default()
+    };
+    if options.ephemeral
+        && let Some(network) = network
+    {
+        vendor.write_files.push(WriteFile {
+            path: "/etc/netplan/50-maas.yaml".to_owned(),
+            permissions: "0600".to_owned(),
+            content: Secret::new(network.to_yaml()),
+        });
+        vendor.run_commands.push("rm -rf /run/netplan".to_owned());
+        vendor.run_commands.push("netplan apply".to_owned());
+    }
+    if let Some(sync) = options.hardware_sync {
+        vendor.add_hardware_sync(sync, &machine.system_id, &machine.credentials, endpoints);
+    }
+    vendor
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,1 @@
+//! The simulator against a small region made for the tests.
