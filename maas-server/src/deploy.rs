@@ -7,7 +7,7 @@ use maas_core::commission::script::{Choice, choose};
 use maas_core::deploy::{DeploymentOptions, DeploymentPlan, Endpoints, Facts, PlanProblem, Requester};
 use maas_core::machine::{Actor, Event, Machine, Refusal, Status};
 use maas_core::secret::Secret;
-use maas_core::storage::{BasicOptions, BcacheOptions, LayoutRequest, LvmOptions, Size};
+use maas_core::storage::{BasicOptions, BcacheOptions, CacheMode, LayoutRequest, LvmOptions, Size};
 use maas_netconfig::{Network, yaml};
 use serde_json::{Value, json};
 
@@ -228,7 +228,7 @@ pub(crate) fn storage_layout(fields: &Fields) -> Result<LayoutRequest, Problem> 
         "bcache" => LayoutRequest::Bcache(BcacheOptions {
             basic,
             cache_device: errors.collect(text("cache_device")),
-            cache_mode: errors.collect(fields.parsed("cache_mode")).unwrap_or_default(),
+            cache_mode: cache_mode(fields, &mut errors),
             cache_size: errors.collect(fields.parsed::<Size>("cache_size")),
             cache_no_part: errors.collect(fields.flag("cache_no_part")).unwrap_or(false),
         }),
@@ -250,6 +250,16 @@ pub(crate) fn storage_layout(fields: &Fields) -> Result<LayoutRequest, Problem> 
     };
     errors.done()?;
     Ok(request)
+}
+
+fn cache_mode(fields: &Fields, errors: &mut FieldErrors) -> CacheMode {
+    let Some(word) = errors.collect(fields.filled("cache_mode")) else {
+        return CacheMode::default();
+    };
+    serde_json::from_value(Value::String(word.to_owned())).unwrap_or_else(|_| {
+        errors.add("cache_mode", "Expected writeback, writethrough or writearound.");
+        CacheMode::default()
+    })
 }
 
 /// Reads a network model.

@@ -11,7 +11,7 @@ use crate::digest::Sha256;
 use crate::report::{Event, Reporter};
 use crate::select::Wanted;
 use crate::store::{Begun, BlobStore, Partial, StoreError};
-use crate::transport::{Request, SourceUrl, Transport, TransportError, TransportErrorKind, shown};
+use crate::transport::{BoxFuture, Request, SourceUrl, Transport, TransportError, TransportErrorKind, shown};
 
 /// Bytes that make an attempt worth another one: a server that drips is not waited for.
 const PROGRESS: u64 = 64 << 10;
@@ -283,12 +283,17 @@ pub async fn fetch_all(
     options: &FetchOptions,
     reporter: &dyn Reporter,
 ) -> Vec<Result<Fetched, FetchError>> {
-    let fetches = files.iter().enumerate().map(|(place, file)| async move {
-        let urls: Vec<Url> = file.paths.iter().map(|path| source.join(path)).collect();
-        let fetched =
-            fetch(transport, store, file.sha256, file.size, &urls, options, reporter).await;
-        (place, fetched)
-    });
+    type One<'a> = BoxFuture<'a, (usize, Result<Fetched, FetchError>)>;
+    // Boxed, so that the compiler can see that the whole is `Send`.
+    let mut fetches: Vec<One<'_>> = Vec::with_capacity(files.len());
+    for (place, file) in files.iter().enumerate() {
+        fetches.push(Box::pin(async move {
+            let urls: Vec<Url> = file.paths.iter().map(|path| source.join(path)).collect();
+            let fetched =
+                fetch(transport, store, file.sha256, file.size, &urls, options, reporter).await;
+            (place, fetched)
+        }));
+    }
     let mut answers: Vec<_> =
         futures_util::stream::iter(fetches).buffer_unordered(options.jobs.get()).collect().await;
     answers.sort_unstable_by_key(|(place, _)| *place);

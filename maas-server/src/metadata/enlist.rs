@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::user_data::{self};
+use maas_core::runner;
+
 use super::{VERSIONS, check_version, items};
 use crate::http::{Access, Operation, Problem, Reply, Request, get};
 use crate::region::Region;
@@ -48,5 +49,5 @@ async fn version(_: Arc<Region>, request: Request) -> Result<Reply, Problem> {
 
 async fn user_data(_: Arc<Region>, request: Request) -> Result<Reply, Problem> {
     check_version(&request)?;
-    Ok(Reply::bytes("application/octet-stream", user_data::runs_scripts()?))
+    Ok(Reply::bytes("application/octet-stream", runner::user_data()))
 }

@@ -18,10 +18,10 @@ const MEDIA_TYPE: &str = "application/octet-stream";
 pub(super) async fn target(region: Arc<Region>, request: Request) -> Result<Reply, Problem> {
     check_version(&request)?;
     let Some(machine) = caller(&region, &request).await? else {
-        return Ok(Reply::bytes(MEDIA_TYPE, runs_scripts()?));
+        return Ok(Reply::bytes(MEDIA_TYPE, runner::user_data()));
     };
     if !is_the_users(&machine) {
-        return Ok(Reply::bytes(MEDIA_TYPE, ephemeral(&machine)?));
+        return Ok(Reply::bytes(MEDIA_TYPE, ephemeral(&machine)));
     }
     // Read before the machine is told to have arrived: a failure here must be retried.
     let user_data = stored(&region, &machine).await?;
@@ -41,7 +41,7 @@ pub(super) async fn target(region: Arc<Region>, request: Request) -> Result<Repl
 pub(super) async fn installer_os(region: Arc<Region>, request: Request) -> Result<Reply, Problem> {
     check_version(&request)?;
     let machine = known_caller(&region, &request).await?;
-    Ok(Reply::bytes(MEDIA_TYPE, ephemeral(&machine)?))
+    Ok(Reply::bytes(MEDIA_TYPE, ephemeral(&machine)))
 }
 
 /// `GET …/curtin/{version}/curtin-installer`
@@ -71,17 +71,12 @@ fn is_the_users(machine: &Machine) -> bool {
     matches!(machine.status, Status::Deploying | Status::Deployed)
 }
 
-fn ephemeral(machine: &Machine) -> Result<Vec<u8>, Problem> {
+fn ephemeral(machine: &Machine) -> Vec<u8> {
     if machine.purpose() == Purpose::Poweroff {
-        runner::user_data(runner::Task::PowerOff).map_err(Problem::internal)
+        runner::poweroff_user_data()
     } else {
-        runs_scripts()
+        runner::user_data()
     }
-}
-
-/// The runner, for everything that an ephemeral OS is booted for.
-pub(super) fn runs_scripts() -> Result<Vec<u8>, Problem> {
-    runner::user_data(runner::Task::RunScripts).map_err(Problem::internal)
 }
 
 async fn stored(region: &Region, machine: &Machine) -> Result<Option<Vec<u8>>, Problem> {

@@ -262,7 +262,7 @@ impl Region {
 /// A machine's cost in MAAS's sense: processors plus GiB of memory, in thousandths.
 fn cost(machine: &Machine) -> u64 {
     let hardware = &machine.hardware;
-    u64::from(hardware.cpu_count) * 1000 + hardware.memory_mib * 1000 / 1024
+    u64::from(hardware.cpu_count) * 1000 + hardware.memory * 1000 / 1024
 }
 
 /// A new power command makes older ones that were not performed yet meaningless.

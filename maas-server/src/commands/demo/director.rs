@@ -11,7 +11,7 @@ use super::client::{CallError, Client};
 use super::timeline::{Party, Timeline};
 use crate::commands::Failure;
 use crate::server::Server;
-use crate::simulator::{SimulatorEvent, Stage};
+use crate::simulator::SimulatorEvent;
 
 /// The release that is selected and deployed.
 const OSYSTEM: &str = "ubuntu";
@@ -221,8 +221,5 @@ pub(super) async fn show_machine(
 ) {
     while let Some(event) = happened.recv().await {
         timeline.step(Party::Machine, &event.stage.to_string(), &event.detail);
-        if matches!(event.stage, Stage::Netboot) {
-            tracing::debug!(mac = %event.machine, "netboot");
-        }
     }
 }

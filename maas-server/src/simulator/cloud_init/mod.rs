@@ -4,7 +4,7 @@ mod config;
 mod datasource;
 mod report;
 
-pub(crate) use config::{CloudConfig, PowerState, yaml};
+pub(crate) use config::{CloudConfig, PowerState, reporting, yaml};
 pub(crate) use datasource::Metadata;
 
 use self::report::{Reporter, Verdict};

@@ -7,6 +7,9 @@ mod storage;
 mod target;
 mod wget;
 
+#[cfg(test)]
+pub(crate) use self::installer::tests::pack;
+
 use serde_json::Value;
 
 use self::installer::Installer;

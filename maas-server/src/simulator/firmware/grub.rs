@@ -123,12 +123,13 @@ fn parse(text: &str, variable: &dyn Fn(&str) -> String) -> Result<Vec<Statement>
     let mut open: Vec<(Vec<String>, Vec<Statement>)> = vec![(Vec::new(), Vec::new())];
     let mut words = Vec::new();
     for token in tokens(text, variable)? {
+        let depth = open.len();
         let Some((_, current)) = open.last_mut() else { break };
         match token {
             Token::Word(word) => words.push(word),
             Token::End if words.is_empty() => {}
             Token::End => current.push(Statement::Command(std::mem::take(&mut words))),
-            Token::Open if open.len() > 16 => return Err("blocks are nested too deep".to_owned()),
+            Token::Open if depth > 16 => return Err("blocks are nested too deep".to_owned()),
             Token::Open => open.push((std::mem::take(&mut words), Vec::new())),
             Token::Close => {
                 if !words.is_empty() {
