@@ -12,7 +12,7 @@ import urllib.parse
 import urllib.request
 
 from region import REQUEST_SECONDS
-from scripts import bmc_settings
+from scripts import OUTPUT_LIMITS, bmc_settings
 from settings import RunnerError, read_text, say
 
 TIMED_OUT = 124
@@ -90,21 +90,23 @@ class Executor:
     def report(self, script):
         power = script.power or {}
         parameters = {key: value for key, value in power.items() if key != "power_type"}
-        try:
-            self.client.signal(
-                "TIMEDOUT" if script.exit_status == TIMED_OUT else "WORKING",
-                "Finished %s: %s" % (script.name, script.exit_status),
-                files=script.files(),
-                name=script.name,
-                script_result_id=script.result_id,
-                script_version_id=script.version_id,
-                exit_status=script.exit_status,
-                runtime=None if script.runtime is None else "%.3f" % script.runtime,
-                power_type=power.get("power_type"),
-                power_parameters=json.dumps(parameters) if power else None,
-            )
-        except RunnerError as error:
-            say(str(error))
+        for limit in OUTPUT_LIMITS:
+            try:
+                self.client.signal(
+                    "TIMEDOUT" if script.exit_status == TIMED_OUT else "WORKING",
+                    "Finished %s: %s" % (script.name, script.exit_status),
+                    files=script.files(limit),
+                    name=script.name,
+                    script_result_id=script.result_id,
+                    script_version_id=script.version_id,
+                    exit_status=script.exit_status,
+                    runtime=None if script.runtime is None else "%.3f" % script.runtime,
+                    power_type=power.get("power_type"),
+                    power_parameters=json.dumps(parameters) if power else None,
+                )
+                return
+            except RunnerError as error:
+                say(str(error))
 
     def fail(self, script, text, status):
         content = text.encode("utf-8", "replace") + b"\n"

@@ -496,3 +496,24 @@ fn the_heartbeat_says_how_long_it_has_been() {
     assert!(signals[0].1.starts_with("Elapsed time (real): 0:00:0"), "{signals:?}");
     assert_eq!(signals[0].0, "WORKING");
 }
+
+#[test]
+fn a_result_that_is_too_large_for_the_region_is_sent_again_shortened() {
+    if !python_is_here() {
+        return;
+    }
+    let folder = Folder::new("large");
+    let loud = script("loud", "tags: x", "head -c 300000 /dev/zero | tr '\\0' x");
+    let tar = archive_of(&[(&loud, Some(&run(&loud, 1)))]);
+    let region = Region::start(move |request, before| match request.line.as_str() {
+        SCRIPTS if before == 0 => answer(200, tar.clone()),
+        SCRIPTS => answer(204, ""),
+        _ if request.body.len() > 200_000 => answer(413, "too large"),
+        _ => answer(200, "OK"),
+    });
+    assert!(runner(&folder, &region.origin, KEYS).status.success());
+    let requests = region.requests();
+    let results: Vec<&str> = requests.iter().filter_map(|r| r.field("loud.out")).collect();
+    assert_eq!(results.iter().map(|text| text.len() > 200_000).collect::<Vec<_>>(), [true, false]);
+    assert!(results[1].ends_with("[output cut off by the runner]\n"));
+}
