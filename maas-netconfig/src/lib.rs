@@ -25,9 +25,9 @@
 //! let topology = network.resolve(SourceRouting::Off)?;
 //! let rendered = netplan::render(&topology);
 //! assert!(rendered.losses.is_empty());
-//! assert!(rendered.to_yaml().contains("via: \"10.20.0.1\""));
+//! assert!(rendered.to_yaml().contains("via: 10.20.0.1"));
 //! let curtin = v1::render(&topology, Dialect::Maas);
-//! assert!(curtin.to_yaml().contains("gateway: \"10.20.0.1\""));
+//! assert!(curtin.to_yaml().contains("gateway: 10.20.0.1"));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
@@ -36,6 +36,9 @@
 #![deny(missing_docs)]
 
 pub mod esxi;
+#[cfg(doc)]
+#[doc = include_str!("../docs/esxi.md")]
+pub mod guide {}
 pub mod maas_exact;
 pub mod model;
 pub mod netplan;

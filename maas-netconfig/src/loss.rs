@@ -98,7 +98,6 @@ impl Rendered {
 
     /// The document as YAML.
     pub fn to_yaml(&self) -> String {
-        // A tree of strings, numbers, lists and maps with string keys always has a YAML form.
-        yaml::to_string(&self.document).unwrap_or_default()
+        yaml::write(&self.document)
     }
 }

@@ -44,8 +44,7 @@ pub fn image_dir(data_dir: &Path) -> PathBuf {
 ///
 /// [`DataDirError::NotWritable`] with the cause.
 pub fn prepare(data_dir: &Path) -> Result<(), DataDirError> {
-    let not_writable =
-        |source| DataDirError::NotWritable { path: data_dir.to_owned(), source };
+    let not_writable = |source| DataDirError::NotWritable { path: data_dir.to_owned(), source };
     std::fs::create_dir_all(data_dir).map_err(not_writable)?;
     // Permission bits do not tell (root, read-only mounts): a file does.
     let probe = data_dir.join(format!(".writable-{}", std::process::id()));

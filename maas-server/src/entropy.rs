@@ -39,15 +39,24 @@ pub enum EntropyError {
     Hash(#[source] argon2::password_hash::Error),
 }
 
+/// A random number.
+///
+/// # Errors
+///
+/// [`EntropyError::Unavailable`].
+pub fn number() -> Result<u64, EntropyError> {
+    let mut bytes = [0; 8];
+    fill(&mut bytes)?;
+    Ok(u64::from_le_bytes(bytes))
+}
+
 /// A random system id; whether it is free, the store decides.
 ///
 /// # Errors
 ///
 /// [`EntropyError::Unavailable`].
 pub fn system_id() -> Result<SystemId, EntropyError> {
-    let mut bytes = [0; 8];
-    fill(&mut bytes)?;
-    Ok(SystemId::from_entropy(u64::from_le_bytes(bytes)))
+    Ok(SystemId::from_entropy(number()?))
 }
 
 /// A random text of `length` letters and digits, each of the 62 equally likely.

@@ -30,7 +30,11 @@ impl Default for Metrics {
         let power = Family::default();
         let synchronised_bytes = Counter::default();
         let machines = Family::default();
-        registry.register("http_requests", "Answers by listener and status class", requests.clone());
+        registry.register(
+            "http_requests",
+            "Answers by listener and status class",
+            requests.clone(),
+        );
         registry.register("power_commands", "Power commands by action and result", power.clone());
         registry.register(
             "images_synchronised_bytes",
@@ -86,7 +90,10 @@ mod tests {
         metrics.answered("region", 204);
         metrics.switched("on", "done");
         let text = metrics.text(&[("Ready", 3)]);
-        assert!(text.contains(r#"maas_http_requests_total{listener="region",status="2xx"} 1"#), "{text}");
+        assert!(
+            text.contains(r#"maas_http_requests_total{listener="region",status="2xx"} 1"#),
+            "{text}"
+        );
         assert!(text.contains(r#"maas_machines{status="Ready"} 3"#), "{text}");
     }
 }

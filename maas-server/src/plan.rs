@@ -59,15 +59,13 @@ pub(crate) async fn vendor_data(
         && matches!(machine.status, Status::Deploying | Status::Deployed)
         && let Some(plan) = stored(region, machine).await?
     {
-        return Ok(plan.vendor_data().expose().clone());
+        return Ok(plan.meta_data().vendor_data.clone());
     }
     Ok(VendorData::default().item().into_inner())
 }
 
 /// The program that unpacks curtin's configuration and runs curtin.
-pub(crate) async fn installer(
-    region: &Region,
-    plan: &DeploymentPlan,
-) -> Result<Vec<u8>, Problem> {
-    plan.installer(region.curtin_pack.as_deref()).map_err(Problem::internal)
+pub(crate) fn installer(region: &Region, plan: &DeploymentPlan) -> Result<Vec<u8>, Problem> {
+    let script = plan.installer(region.curtin_pack.as_deref()).map_err(Problem::internal)?;
+    Ok(script.into_inner())
 }

@@ -90,10 +90,10 @@ impl Server {
         let (region_address, rack_address) = (region_listener.address(), rack_listener.address());
         let curtin_pack = match &config.curtin_pack {
             None => None,
-            Some(path) => Some(std::fs::read(path).map_err(|source| StartError::CurtinPack {
-                path: path.clone(),
-                source,
-            })?),
+            Some(path) => Some(
+                std::fs::read(path)
+                    .map_err(|source| StartError::CurtinPack { path: path.clone(), source })?,
+            ),
         };
         let store = data_dir::open_store(&config).await?;
         add_default_boot_source(&*store, &config).await?;
@@ -117,13 +117,8 @@ impl Server {
         // The rack hands on what is below /MAAS/: machines often reach only the rack.
         let mut operations = region_operations();
         operations.extend(rack::operations());
-        let rack_api = Arc::new(Api::new(
-            Arc::clone(&region),
-            operations,
-            authenticator,
-            title(),
-            limits(),
-        )?);
+        let rack_api =
+            Arc::new(Api::new(Arc::clone(&region), operations, authenticator, title(), limits())?);
 
         let stop = CancellationToken::new();
         let mut tasks = JoinSet::new();

@@ -335,13 +335,14 @@ fn check_fields(tags: &Tags) -> Result<(), Complaint> {
     if tags.get("size").is_some_and(|size| size_of(size).is_none()) {
         return Err(Complaint::Field { field: "size", expected: "a number of bytes" });
     }
-    let digests: [(&'static str, fn(&str) -> bool); 3] = [
-        ("md5", |text| digest::is_md5(text).is_ok()),
-        ("sha256", |text| text.parse::<Sha256>().is_ok()),
-        ("sha512", |text| text.parse::<Sha512>().is_ok()),
-    ];
-    for (field, is_well_formed) in digests {
-        if tags.get(field).is_some_and(|value| !value.as_str().is_some_and(is_well_formed)) {
+    for field in ["md5", "sha256", "sha512"] {
+        let Some(value) = tags.get(field) else { continue };
+        let is_well_formed = value.as_str().is_some_and(|text| match field {
+            "sha256" => text.parse::<Sha256>().is_ok(),
+            "sha512" => text.parse::<Sha512>().is_ok(),
+            _ => digest::is_md5(text).is_ok(),
+        });
+        if !is_well_formed {
             return Err(Complaint::Field { field, expected: "a hexadecimal digest" });
         }
     }

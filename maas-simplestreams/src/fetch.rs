@@ -1,6 +1,7 @@
 //! Fetching blobs into the store: hashed while they arrive, resumed, retried, never too long.
 
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU64, NonZeroUsize};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -11,15 +12,21 @@ use crate::digest::Sha256;
 use crate::report::{Event, Reporter};
 use crate::select::Wanted;
 use crate::store::{Begun, BlobStore, Partial, StoreError};
-use crate::transport::{Request, SourceUrl, Transport, TransportError, TransportErrorKind, shown};
+use crate::transport::{
+    BoxFuture, Request, SourceUrl, Transport, TransportError, TransportErrorKind, shown,
+};
+
+/// Bytes that make an attempt worth another one: a server that drips is not waited for.
+const PROGRESS: u64 = 64 << 10;
 
 /// How persistent a fetch is.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct FetchOptions {
     /// How many files are fetched at once. Default 4.
     pub jobs: NonZeroUsize,
-    /// Attempts in a row without a single new byte before a fetch fails. Default 5.
+    /// Attempts in a row that brought less than 64 KiB, or attempts whose bytes were wrong, before a
+    /// fetch fails. Default 5.
     pub attempts: u32,
     /// The pause after the first failed attempt; it doubles with each one. Default 500 ms.
     pub first_pause: Duration,
@@ -31,6 +38,37 @@ pub struct FetchOptions {
     pub minimum_rate: u64,
     /// The time over which the rate is measured. Default 60 s.
     pub rate_window: Duration,
+    /// A bound on the rate of everything that shares it. Default none.
+    pub rate_limit: Option<RateLimit>,
+}
+
+/// A bound on the rate of transfers, shared by all that hold a copy.
+#[derive(Clone, Debug)]
+pub struct RateLimit {
+    bytes_per_second: NonZeroU64,
+    free_at: Arc<Mutex<Option<Instant>>>,
+}
+
+impl RateLimit {
+    /// At most this many bytes per second, averaged over the chunks that arrive.
+    pub fn new(bytes_per_second: NonZeroU64) -> Self {
+        Self { bytes_per_second, free_at: Arc::default() }
+    }
+
+    /// Waits until bytes that have arrived are within the bound.
+    async fn account(&self, bytes: u64) {
+        let nanoseconds =
+            u128::from(bytes) * 1_000_000_000 / u128::from(self.bytes_per_second.get());
+        let span = Duration::from_nanos(u64::try_from(nanoseconds).unwrap_or(u64::MAX));
+        let until = {
+            let mut free_at = self.free_at.lock().unwrap_or_else(PoisonError::into_inner);
+            let now = Instant::now();
+            let until = free_at.map_or(now, |time| time.max(now)) + span;
+            *free_at = Some(until);
+            until
+        };
+        tokio::time::sleep_until(until).await;
+    }
 }
 
 impl Default for FetchOptions {
@@ -43,6 +81,7 @@ impl Default for FetchOptions {
             idle_timeout: Duration::from_secs(60),
             minimum_rate: 1024,
             rate_window: Duration::from_secs(60),
+            rate_limit: None,
         }
     }
 }
@@ -148,6 +187,7 @@ async fn attempt_all(
     let mut urls: Vec<&Url> = urls.iter().collect();
     let mut place = 0;
     let mut fruitless = 0;
+    let mut wrong = 0;
     let mut pause = options.first_pause;
     let mut received = 0;
     loop {
@@ -177,11 +217,14 @@ async fn attempt_all(
                 setback
             }
         };
-        // Bytes that turned out wrong are no progress.
-        let progressed = came > 0 && matches!(setback, Setback::Transport(_));
-        fruitless = if progressed { 1 } else { fruitless + 1 };
-        if progressed {
-            pause = options.first_pause;
+        // Bytes that turned out wrong are no progress, however much of them came.
+        match setback {
+            Setback::Store(_) => wrong += 1,
+            Setback::Transport(_) if came >= PROGRESS => {
+                fruitless = 1;
+                pause = options.first_pause;
+            }
+            Setback::Transport(_) => fruitless += 1,
         }
         let give_up = |setback| match setback {
             Setback::Transport(cause) => Err(FetchError::Transport { sha256, cause }),
@@ -193,12 +236,16 @@ async fn attempt_all(
             }
             urls.remove(place);
             place %= urls.len();
-        } else if fruitless >= options.attempts {
+        } else if fruitless.max(wrong) >= options.attempts {
             return give_up(setback);
         } else {
             place = (place + 1) % urls.len();
         }
-        reporter.report(Event::Retrying { sha256, attempt: fruitless, reason: setback.text() });
+        reporter.report(Event::Retrying {
+            sha256,
+            attempt: fruitless.max(wrong),
+            reason: setback.text(),
+        });
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(options.longest_pause);
     }
@@ -245,6 +292,9 @@ async fn receive(
         *came += length;
         partial.write(&chunk).await.map_err(Setback::Store)?;
         reporter.report(Event::Progressed { sha256, received: partial.offset(), size });
+        if let Some(limit) = &options.rate_limit {
+            limit.account(length).await;
+        }
         window.1 += length;
         let elapsed = window.0.elapsed();
         if elapsed >= options.rate_window {
@@ -271,12 +321,17 @@ pub async fn fetch_all(
     options: &FetchOptions,
     reporter: &dyn Reporter,
 ) -> Vec<Result<Fetched, FetchError>> {
-    let fetches = files.iter().enumerate().map(|(place, file)| async move {
-        let urls: Vec<Url> = file.paths.iter().map(|path| source.join(path)).collect();
-        let fetched =
-            fetch(transport, store, file.sha256, file.size, &urls, options, reporter).await;
-        (place, fetched)
-    });
+    type One<'a> = BoxFuture<'a, (usize, Result<Fetched, FetchError>)>;
+    // Boxed, so that the compiler can see that the whole is `Send`.
+    let mut fetches: Vec<One<'_>> = Vec::with_capacity(files.len());
+    for (place, file) in files.iter().enumerate() {
+        fetches.push(Box::pin(async move {
+            let urls: Vec<Url> = file.paths.iter().map(|path| source.join(path)).collect();
+            let fetched =
+                fetch(transport, store, file.sha256, file.size, &urls, options, reporter).await;
+            (place, fetched)
+        }));
+    }
     let mut answers: Vec<_> =
         futures_util::stream::iter(fetches).buffer_unordered(options.jobs.get()).collect().await;
     answers.sort_unstable_by_key(|(place, _)| *place);

@@ -38,20 +38,26 @@ pub mod date;
 pub mod digest;
 mod document;
 pub mod fetch;
+pub mod filter;
 pub mod index;
 pub mod limits;
+pub mod mirror;
 pub mod ordered;
 pub mod path;
 pub mod products;
 pub mod publish;
+pub mod query;
 pub mod report;
 pub mod repository;
 pub mod select;
+#[cfg(test)]
+mod shared;
 #[cfg(feature = "openpgp")]
 pub mod sign;
 pub mod signature;
 pub mod store;
 pub mod transport;
 pub mod trust;
+pub mod work;
 
 pub use document::{Complaint, DocumentError, Pedigree, Problem};

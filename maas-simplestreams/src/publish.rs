@@ -1,5 +1,10 @@
 //! Publishing a stream: describe it, write the tree, sign it.
 
+mod condense;
+mod records;
+#[cfg(feature = "openpgp")]
+mod resign;
+
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -7,6 +12,10 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use serde_json::{Value, json};
 use sha2::Digest as _;
+
+pub use condense::condense;
+#[cfg(feature = "openpgp")]
+pub use resign::{Listing, sign_unverified_tree};
 
 use crate::date::Timestamp;
 use crate::digest::Sha256;
@@ -49,6 +58,14 @@ const METADATA: &str = "streams/v1";
 pub struct Stream {
     updated: Timestamp,
     contents: Vec<Content>,
+    form: Form,
+}
+
+/// Whether shared fields are said once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    AsDescribed,
+    Condensed,
 }
 
 /// One products file.
@@ -78,15 +95,15 @@ pub struct NewVersion {
 /// One item with its content.
 #[derive(Clone, Debug)]
 pub struct NewItem {
-    path: String,
     tags: Tags,
     content: ItemContent,
 }
 
 #[derive(Clone, Debug)]
 enum ItemContent {
-    Bytes(Bytes),
-    File(PathBuf),
+    None,
+    Bytes(String, Bytes),
+    File(String, PathBuf),
 }
 
 /// Whether and with what the documents are signed.
@@ -150,6 +167,23 @@ pub enum PublishError {
         #[source]
         cause: io::Error,
     },
+    /// A record lacks a field, or has another type there.
+    #[error("record {place} has no text in its field `{field}`")]
+    Record {
+        /// Counted from 0.
+        place: usize,
+        /// The field.
+        field: &'static str,
+    },
+    /// A document of the tree cannot be read.
+    #[error("`{path}` cannot be read")]
+    Document {
+        /// The document without its ending.
+        path: SafePath,
+        /// Why.
+        #[source]
+        cause: crate::document::DocumentError,
+    },
     /// A document cannot be written as JSON.
     #[error("a document cannot be written as JSON")]
     Json(#[source] serde_json::Error),
@@ -167,7 +201,14 @@ fn io_error(path: &Path) -> impl FnOnce(io::Error) -> PublishError {
 impl Stream {
     /// A stream without content; `updated` goes into every document.
     pub fn new(updated: Timestamp) -> Self {
-        Self { updated, contents: Vec::new() }
+        Self { updated, contents: Vec::new(), form: Form::AsDescribed }
+    }
+
+    /// Moves fields that all siblings share up when the stream is written; see [`condense`].
+    #[must_use]
+    pub fn condensed(mut self) -> Self {
+        self.form = Form::Condensed;
+        self
     }
 
     /// Adds a products file.
@@ -190,7 +231,11 @@ impl Stream {
             if all_products.iter().any(|(known, _)| *known == content_id) {
                 return Err(PublishError::Twice { name: content.content_id });
             }
-            all_products.push((content_id, content.build(&updated, &mut files)?));
+            let mut products = content.build(&updated, &mut files)?;
+            if self.form == Form::Condensed {
+                condense(&mut products);
+            }
+            all_products.push((content_id, products));
         }
         let mut entries = Ordered::new();
         for (content_id, products) in &all_products {
@@ -327,14 +372,17 @@ impl NewVersion {
 impl NewItem {
     /// An item whose content is in memory; `path` is relative to the root of the tree.
     pub fn from_bytes(path: impl Into<String>, content: impl Into<Bytes>) -> Self {
-        let content = ItemContent::Bytes(content.into());
-        Self { path: path.into(), tags: Tags::new(), content }
+        Self { tags: Tags::new(), content: ItemContent::Bytes(path.into(), content.into()) }
     }
 
     /// An item whose content is in a file, which is copied.
     pub fn from_file(path: impl Into<String>, file: impl Into<PathBuf>) -> Self {
-        let content = ItemContent::File(file.into());
-        Self { path: path.into(), tags: Tags::new(), content }
+        Self { tags: Tags::new(), content: ItemContent::File(path.into(), file.into()) }
+    }
+
+    /// An item that refers to no file, for instance an image in a cloud.
+    pub fn without_file() -> Self {
+        Self { tags: Tags::new(), content: ItemContent::None }
     }
 
     /// Sets a field. `path`, `size` and `sha256` come from the content.
@@ -354,12 +402,15 @@ struct Files<'a> {
 
 impl Files<'_> {
     fn item(&mut self, item: NewItem) -> Result<Item, PublishError> {
-        let path = SafePath::new(&item.path).map_err(PublishError::Unsafe)?;
-        let target = path.below(self.root);
-        let mut source: Box<dyn Read> = match item.content {
-            ItemContent::Bytes(bytes) => Box::new(io::Cursor::new(bytes)),
-            ItemContent::File(file) => Box::new(File::open(&file).map_err(io_error(&file))?),
+        let (path, mut source): (String, Box<dyn Read>) = match item.content {
+            ItemContent::None => return Ok(Item { tags: item.tags }),
+            ItemContent::Bytes(path, bytes) => (path, Box::new(io::Cursor::new(bytes))),
+            ItemContent::File(path, file) => {
+                (path, Box::new(File::open(&file).map_err(io_error(&file))?))
+            }
         };
+        let path = SafePath::new(&path).map_err(PublishError::Unsafe)?;
+        let target = path.below(self.root);
         let (sha256, size) = if let Some(known) = existing(&target)? {
             let same = digest_of(&mut *source).map_err(io_error(&target))?;
             if same != known {

@@ -1,7 +1,7 @@
 //! Opening a source: URL, first document, index, products, each verified and held against what was
 //! seen before.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,6 +32,17 @@ pub struct Source {
     verifier: Option<Arc<dyn Verifier>>,
     limits: Limits,
     policy: TrustPolicy,
+    cache: BTreeMap<SafePath, CachedDocument>,
+}
+
+/// A document that an earlier visit left: it is asked for only if it has changed, and verified
+/// again in any case.
+#[derive(Clone, Debug)]
+pub struct CachedDocument {
+    /// The entity tag that came with it.
+    pub etag: String,
+    /// The bytes as they came.
+    pub raw: Bytes,
 }
 
 impl Source {
@@ -42,12 +53,19 @@ impl Source {
             verifier: Some(verifier),
             limits: Limits::default(),
             policy: TrustPolicy::default(),
+            cache: BTreeMap::new(),
         }
     }
 
     /// A source whose signatures nobody looks at: an operator chose to skip verification.
     pub fn unverified(url: SourceUrl) -> Self {
-        Self { url, verifier: None, limits: Limits::default(), policy: TrustPolicy::default() }
+        Self {
+            url,
+            verifier: None,
+            limits: Limits::default(),
+            policy: TrustPolicy::default(),
+            cache: BTreeMap::new(),
+        }
     }
 
     /// Other limits than the default ones.
@@ -61,6 +79,13 @@ impl Source {
     #[must_use]
     pub fn policy(mut self, policy: TrustPolicy) -> Self {
         self.policy = policy;
+        self
+    }
+
+    /// Documents that an earlier visit left.
+    #[must_use]
+    pub fn cached(mut self, cache: BTreeMap<SafePath, CachedDocument>) -> Self {
+        self.cache = cache;
         self
     }
 
@@ -124,6 +149,8 @@ pub struct Document<T> {
     pub path: SafePath,
     /// The bytes as they came, for republication.
     pub raw: Bytes,
+    /// The entity tag that came with them.
+    pub etag: Option<String>,
     /// The bytes of the detached signature, when there is one.
     pub detached_signature: Option<Bytes>,
     /// What it says.
@@ -217,7 +244,7 @@ pub struct Repository {
 #[non_exhaustive]
 pub enum Start {
     /// An index, the usual case.
-    Index(Document<Index>),
+    Index(Box<Document<Index>>),
     /// A products file: the URL named it directly.
     Products(Box<Document<Products>>),
 }
@@ -230,6 +257,7 @@ struct Head {
 struct Fetched {
     path: SafePath,
     raw: Bytes,
+    etag: Option<String>,
     detached_signature: Option<Bytes>,
     text: Authenticity<Bytes>,
 }
@@ -279,7 +307,7 @@ impl Repository {
 
     async fn collect_entries(&mut self) -> Result<(), RepositoryError> {
         let index = match &self.start {
-            Start::Index(index) => index.clone(),
+            Start::Index(index) => (**index).clone(),
             Start::Products(products) => {
                 let products = products.verified_or_unverified();
                 if let Some(content_id) = products.content_id() {
@@ -335,7 +363,7 @@ impl Repository {
     /// Every index that was read, the first one first.
     pub fn indexes(&self) -> impl Iterator<Item = &Document<Index>> {
         let first = match &self.start {
-            Start::Index(index) => Some(index),
+            Start::Index(index) => Some(&**index),
             Start::Products(_) => None,
         };
         first.into_iter().chain(&self.nested)
@@ -497,14 +525,28 @@ struct Fetcher<'a> {
 }
 
 impl Fetcher<'_> {
-    async fn bytes(&self, path: &SafePath, limit: u64) -> Result<Bytes, TransportError> {
+    /// The bytes of a document and its entity tag.
+    async fn bytes(
+        &self,
+        path: &SafePath,
+        limit: u64,
+    ) -> Result<(Bytes, Option<String>), TransportError> {
         let url = self.source.url.join(path);
+        let cached = self.source.cache.get(path);
+        let request =
+            Request::new(url.clone()).if_none_match(cached.map(|cached| cached.etag.clone()));
         let mut pause = FIRST_PAUSE;
         let mut attempt = 1;
         loop {
-            let answer = match self.transport.fetch(Request::new(url.clone())).await {
-                Ok(response) => response.read_to_end(&url, limit).await,
-                Err(error) => Err(error),
+            let answer = match (self.transport.fetch(request.clone()).await, cached) {
+                (Ok(response), _) => {
+                    let etag = response.etag.clone();
+                    response.read_to_end(&url, limit).await.map(|bytes| (bytes, etag))
+                }
+                (Err(error), Some(cached)) if error.kind == TransportErrorKind::NotModified => {
+                    Ok((cached.raw.clone(), Some(cached.etag.clone())))
+                }
+                (Err(error), _) => Err(error),
             };
             match answer {
                 Err(error) if error.is_retryable() && attempt < ATTEMPTS => {
@@ -524,7 +566,7 @@ impl Fetcher<'_> {
         if !clearsigned && !path.as_str().ends_with(".json") {
             return Err(RepositoryError::Ending { path: path.clone() });
         }
-        let raw = self.bytes(path, limit).await.map_err(failed)?;
+        let (raw, etag) = self.bytes(path, limit).await.map_err(failed)?;
         let Some(verifier) = self.source.verifier.as_deref() else {
             let text = if clearsigned {
                 unverified_text(&raw)
@@ -534,7 +576,7 @@ impl Fetcher<'_> {
                 raw.clone()
             };
             let text = Authenticity::Unverified(Unverified(text));
-            return Ok(Fetched { path: path.clone(), raw, detached_signature: None, text });
+            return Ok(Fetched { path: path.clone(), raw, etag, detached_signature: None, text });
         };
         let (detached_signature, verified) = if clearsigned {
             (None, Verified::from_clearsigned(&raw, verifier, self.now).map_err(refused)?)
@@ -543,7 +585,7 @@ impl Fetcher<'_> {
                 .with_suffix(".gpg")
                 .map_err(|_| RepositoryError::Ending { path: path.clone() })?;
             let limit = self.source.limits.signature_bytes;
-            let signature = self
+            let (signature, _) = self
                 .bytes(&signature_path, limit)
                 .await
                 .map_err(|cause| RepositoryError::Fetch { path: signature_path, cause })?;
@@ -554,6 +596,7 @@ impl Fetcher<'_> {
         Ok(Fetched {
             path: path.clone(),
             raw,
+            etag,
             detached_signature,
             text: Authenticity::Verified(verified),
         })
@@ -571,7 +614,7 @@ impl Fetcher<'_> {
         if head.format.as_deref() == Some(products::FORMAT) {
             self.products(fetched).map(|document| Start::Products(Box::new(document)))
         } else {
-            self.index(fetched).map(Start::Index)
+            self.index(fetched).map(|document| Start::Index(Box::new(document)))
         }
     }
 
@@ -598,9 +641,9 @@ impl Fetcher<'_> {
                 parse(&text.0, limits).map(|content| Authenticity::Unverified(Unverified(content)))
             }
         };
-        let Fetched { path, raw, detached_signature, .. } = fetched;
+        let Fetched { path, raw, etag, detached_signature, .. } = fetched;
         match content {
-            Ok(content) => Ok(Document { path, raw, detached_signature, content }),
+            Ok(content) => Ok(Document { path, raw, etag, detached_signature, content }),
             Err(cause) => Err(RepositoryError::Document { path, cause }),
         }
     }

@@ -246,14 +246,14 @@ impl BlobStore {
             }
             hash_all(&mut file, &mut hasher).map_err(io_error(&part))?;
             let parts = Parts { file, hasher };
-            return Ok(Begun::Partial(Partial {
+            return Ok(Begun::Partial(Box::new(Partial {
                 store: self.clone(),
                 sha256,
                 size,
                 written,
                 buffer: BytesMut::new(),
                 parts: Some(parts),
-            }));
+            })));
         }
     }
 
@@ -317,6 +317,47 @@ impl BlobStore {
     /// Takes in bytes that are in memory.
     pub async fn import_bytes(&self, bytes: &[u8]) -> Result<Blob, StoreError> {
         self.import(bytes, u64::MAX).await
+    }
+
+    /// Takes in a blob whose digest and size are known, from a reader that blocks.
+    #[cfg(feature = "archive")]
+    pub(crate) fn import_known_blocking(
+        &self,
+        mut reader: impl Read,
+        sha256: Sha256,
+        size: u64,
+    ) -> Result<(), StoreError> {
+        let path = self.partial_path(&sha256);
+        let Begun::Partial(mut partial) = self.begin_blocking(sha256, size)? else {
+            return Ok(());
+        };
+        let mut parts = partial.take_parts()?;
+        parts.file.set_len(0).map_err(io_error(&path))?;
+        parts.file.seek(SeekFrom::Start(0)).map_err(io_error(&path))?;
+        parts.hasher = sha2::Sha256::new();
+        let mut block = vec![0; BLOCK];
+        let mut received = 0;
+        loop {
+            let read = reader.read(&mut block).map_err(io_error(&path))?;
+            if read == 0 {
+                break;
+            }
+            received += read as u64;
+            if received > size {
+                return Err(StoreError::TooLong { sha256, size });
+            }
+            parts.write(block.get(..read).unwrap_or_default()).map_err(io_error(&path))?;
+        }
+        if received < size {
+            return Err(StoreError::TooShort { sha256, received, size });
+        }
+        let actual = Sha256::from_hasher(parts.hasher);
+        if actual != sha256 {
+            fs::remove_file(&path).map_err(io_error(&path))?;
+            return Err(StoreError::Digest { expected: sha256, actual });
+        }
+        parts.file.sync_all().map_err(io_error(&path))?;
+        self.keep(&path, &sha256)
     }
 
     /// Gives a finished file its name.
@@ -417,7 +458,7 @@ pub enum Begun {
     /// The blob is there already.
     Present,
     /// Bytes are to be written.
-    Partial(Partial),
+    Partial(Box<Partial>),
 }
 
 #[derive(Debug)]
@@ -550,6 +591,13 @@ impl Drop for RemoveOnDrop {
     }
 }
 
+/// The digest of a file.
+pub(crate) fn digest_of_file(path: &Path) -> io::Result<Sha256> {
+    let mut hasher = sha2::Sha256::new();
+    hash_all(&mut File::open(path)?, &mut hasher)?;
+    Ok(Sha256::from_hasher(hasher))
+}
+
 /// Reads a file to its end into a hasher.
 fn hash_all(file: &mut File, hasher: &mut sha2::Sha256) -> io::Result<()> {
     file.seek(SeekFrom::Start(0))?;
@@ -590,7 +638,7 @@ mod tests {
 
     async fn begin(store: &BlobStore, content: &[u8]) -> Partial {
         match store.begin(Sha256::of(content), content.len() as u64).await.unwrap() {
-            Begun::Partial(partial) => partial,
+            Begun::Partial(partial) => *partial,
             Begun::Present => panic!("the blob is there already"),
         }
     }

@@ -72,15 +72,7 @@ pub fn archive(entries: &[Entry<'_>], include: Include) -> Result<Option<Vec<u8>
         "deployment_scripts": items(&chosen, ScriptType::Deployment),
     }});
     let mut tar = tar::Builder::new(Vec::new());
-    let mut add = |path: &str, mode: u32, bytes: &[u8]| {
-        let mut header = tar::Header::new_gnu();
-        header.set_size(bytes.len() as u64);
-        header.set_mode(mode);
-        header.set_mtime(0);
-        header.set_uid(0);
-        header.set_gid(0);
-        tar.append_data(&mut header, path, bytes).map_err(BundleError)
-    };
+    let mut add = |path: &str, mode, bytes: &[u8]| append(&mut tar, path, mode, bytes);
     let mut written: Option<(ScriptType, &str)> = None;
     for entry in &chosen {
         let this = (entry.script.script_type, entry.script.name.as_str());
@@ -105,6 +97,38 @@ pub fn archive(entries: &[Entry<'_>], include: Include) -> Result<Option<Vec<u8>
     }
     add("index.json", 0o644, index.to_string().as_bytes())?;
     tar.into_inner().map(Some).map_err(BundleError)
+}
+
+/// The archive of the older `maas-commissioning-scripts`: every commissioning script below
+/// `commissioning.d/`, without an index.
+///
+/// # Errors
+/// [`BundleError`] when a script's name does not fit a tar header.
+pub fn commissioning_archive(scripts: &[Script]) -> Result<Vec<u8>, BundleError> {
+    let mut tar = tar::Builder::new(Vec::new());
+    let mut chosen: Vec<&Script> =
+        scripts.iter().filter(|script| script.script_type == ScriptType::Commissioning).collect();
+    chosen.sort_by_key(|script| &script.name);
+    for script in chosen {
+        let path = format!("commissioning.d/{}", script.name);
+        append(&mut tar, &path, 0o755, script.body.as_bytes())?;
+    }
+    tar.into_inner().map_err(BundleError)
+}
+
+fn append(
+    tar: &mut tar::Builder<Vec<u8>>,
+    path: &str,
+    mode: u32,
+    bytes: &[u8],
+) -> Result<(), BundleError> {
+    let mut header = tar::Header::new_gnu();
+    header.set_size(bytes.len() as u64);
+    header.set_mode(mode);
+    header.set_mtime(0);
+    header.set_uid(0);
+    header.set_gid(0);
+    tar.append_data(&mut header, path, bytes).map_err(BundleError)
 }
 
 /// The scripts that a machine runs before it is known: the built-in ones and those with the tag

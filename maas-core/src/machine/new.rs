@@ -183,6 +183,18 @@ impl Machine {
     }
 }
 
+impl InvalidNewMachine {
+    /// The API's name of the field that cannot be used.
+    #[must_use]
+    pub const fn field(&self) -> &'static str {
+        match self {
+            Self::Architecture(_) => "architecture",
+            Self::Mac { .. } | Self::TooManyMacs { .. } => "mac_addresses",
+            Self::NoHostname => "hostname",
+        }
+    }
+}
+
 /// A MAC address as the model keeps it, lower case with colons; `None` when it is not one.
 ///
 /// Read are six octets with colons or hyphens, and twelve digits without.

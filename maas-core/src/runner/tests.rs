@@ -3,6 +3,8 @@
 mod peer;
 mod programs;
 
+use std::collections::BTreeMap;
+
 use super::*;
 
 /// The script that cloud-init would find in the message.
@@ -14,35 +16,39 @@ fn script(message: &[u8]) -> String {
     String::from_utf8(STANDARD.decode(body.replace('\n', "")).unwrap()).unwrap()
 }
 
-#[test]
-fn the_user_data_carries_both_programs_unchanged() {
-    let message = user_data(Task::RunScripts).unwrap();
-    let script = script(&message);
+/// The files that a shell script would unpack.
+fn unpacked(script: &str) -> BTreeMap<String, String> {
     assert!(script.starts_with("#!/bin/sh\n"));
     let (_, packed) = script.split_once("'END_OF_PROGRAMS' | tar -xz -C \"$folder\"\n").unwrap();
     let (packed, _) = packed.split_once("\nEND_OF_PROGRAMS\n").unwrap();
     let gzip = STANDARD.decode(packed.replace('\n', "")).unwrap();
     let mut archive = tar::Archive::new(flate2::read::GzDecoder::new(gzip.as_slice()));
-    let mut found = Vec::new();
+    let mut found = BTreeMap::new();
     for entry in archive.entries().unwrap() {
         let mut entry = entry.unwrap();
         let name = entry.path().unwrap().to_str().unwrap().to_owned();
         let mut text = String::new();
-        std::io::Read::read_to_string(&mut entry, &mut text).unwrap();
-        found.push((name, text));
+        io::Read::read_to_string(&mut entry, &mut text).unwrap();
+        found.insert(name, text);
     }
-    assert_eq!(
-        found,
-        [
-            ("maas_runner.py".to_owned(), RUNNER.to_owned()),
-            ("machine_resources.py".to_owned(), MACHINE_RESOURCES.to_owned()),
-        ]
-    );
-    assert_eq!(message, user_data(Task::RunScripts).unwrap());
+    found
+}
+
+#[test]
+fn the_user_data_carries_all_programs_unchanged() {
+    let script = script(&user_data());
+    let expected: BTreeMap<String, String> = RUNNER
+        .iter()
+        .chain(&MACHINE_RESOURCES)
+        .map(|(name, text)| ((*name).to_owned(), (*text).to_owned()))
+        .collect();
+    assert_eq!(unpacked(&script), expected);
+    assert!(script.ends_with("/maas_runner.py\" run \"$folder/work\"\n"));
+    assert_eq!(pack(&RUNNER).unwrap(), pack(&RUNNER).unwrap());
 }
 
 #[test]
 fn the_poweroff_variant_runs_nothing_of_ours() {
-    let script = script(&user_data(Task::PowerOff).unwrap());
+    let script = script(&poweroff_user_data());
     assert!(script.starts_with("#!/bin/sh\n") && !script.contains("maas_runner"));
 }

@@ -151,7 +151,7 @@ impl<'a> Writer<'a> {
                     entry.insert("mac_address", mac.to_string());
                 }
                 entry.insert("bond_interfaces", texts(members));
-                entry.insert("params", self.bond_params(params));
+                entry.insert("params", self.bond_params(device, params));
             }
             Kind::Bridge { mac, members, bridge, params } => {
                 if let Some(mac) = mac
@@ -214,23 +214,54 @@ impl<'a> Writer<'a> {
         }
     }
 
-    fn bond_params(&self, params: &crate::model::BondParams) -> Map {
+    fn bond_params(&mut self, device: &Device, params: &crate::model::BondParams) -> Map {
         let clean = self.dialect == Dialect::CloudInit;
-        params::bond(params)
-            .into_iter()
-            .map(|(names, value)| {
-                let value = match (names.model, value) {
-                    ("updelay", Value::Int(number)) if clean => Value::String(number.to_string()),
-                    ("all_slaves_active", Value::Bool(flag)) => Value::Int(flag.into()),
-                    ("arp_ip_targets", Value::List(targets)) if !clean => {
-                        let targets: Vec<&str> = targets.iter().filter_map(Value::as_str).collect();
-                        Value::String(targets.join(" "))
-                    }
-                    (_, value) => value,
-                };
-                (if clean { names.schema } else { names.v1 }, value)
-            })
-            .collect()
+        let mut settings = Map::new();
+        for (names, value) in params::bond(params) {
+            self.bond_caveat(device, names.model);
+            let value = match (names.model, value) {
+                ("arp_validate", _) if clean => {
+                    self.lose(
+                        device,
+                        "params.arp_validate",
+                        "cloud-init's schema takes a boolean here",
+                    );
+                    continue;
+                }
+                ("updelay" | "resend_igmp", Value::Int(number)) if clean => {
+                    Value::String(number.to_string())
+                }
+                ("all_slaves_active", Value::Bool(flag)) if clean => {
+                    Value::String(u8::from(flag).to_string())
+                }
+                (_, Value::Bool(flag)) => Value::Int(flag.into()),
+                (_, Value::List(targets)) => {
+                    let targets: Vec<&str> = targets.iter().filter_map(Value::as_str).collect();
+                    Value::String(targets.join(if clean { "," } else { " " }))
+                }
+                (_, value) => value,
+            };
+            settings.insert(if clean { names.schema } else { names.v1 }, value);
+        }
+        settings
+    }
+
+    /// What cloud-init does not pass on to netplan.
+    fn bond_caveat(&mut self, device: &Device, model: &str) {
+        let reason = match model {
+            "arp_ip_targets" => {
+                "on netplan systems cloud-init writes a key for it that netplan refuses"
+            }
+            "all_slaves_active"
+            | "arp_all_targets"
+            | "learn_packet_interval"
+            | "packets_per_slave"
+            | "resend_igmp" => "on netplan systems cloud-init does not pass it on",
+            _ => return,
+        };
+        if matches!(self.dialect, Dialect::Maas | Dialect::CloudInit) {
+            self.losses.push(Loss::approximated(&device.name, format!("params.{model}"), reason));
+        }
     }
 
     fn bridge_params(&self, params: &crate::model::BridgeParams) -> Map {

@@ -21,6 +21,7 @@
 
 mod node;
 mod value;
+mod write;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -117,6 +118,13 @@ pub fn to_string<T: Serialize + ?Sized>(value: &T) -> Result<String, Error> {
         text.push('\n');
     }
     Ok(text)
+}
+
+/// Writes a tree as one YAML document in block style, ending with a newline.
+///
+/// Reads back as the same values as the text of [`to_string`], and costs a fraction of it.
+pub fn write(value: &Value) -> String {
+    write::document(value)
 }
 
 /// Reads one YAML document within the default [`Limits`].

@@ -51,12 +51,33 @@ fn scalars_that_yaml_1_1_misreads_are_quoted() {
             "{text:?} is written bare: {written}"
         );
         assert_eq!(from_str::<Value>(&written).unwrap().get("k"), Some(&Value::from(text)));
+        let direct = write(&Value::map([("k", Value::from(text))]));
+        assert!(direct.starts_with("k: \""), "{text:?} is written bare: {direct}");
+        assert_eq!(from_str::<Value>(&direct).unwrap().get("k"), Some(&Value::from(text)));
     }
 }
 
 #[test]
 fn keys_that_yaml_1_1_misreads_are_quoted() {
     assert_eq!(to_string(&Value::map([("on", Value::Int(1))])).unwrap(), "\"on\": 1\n");
+}
+
+#[test]
+fn words_addresses_and_numbers_are_bare() {
+    let value: Value = from_str(
+        "a: [eno1, 10.0.0.1, 10.0.0.0/8, bond0.300, br-x, 0.0.0.0/0, lab.example]\nb: {}\nc: []\nd: [[1, 2], {x: 1.5, y1: [true]}]\ne: null\n",
+    )
+    .unwrap();
+    assert_eq!(
+        write(&value),
+        "a:\n- eno1\n- 10.0.0.1\n- 10.0.0.0/8\n- bond0.300\n- br-x\n- 0.0.0.0/0\n- lab.example\nb: {}\nc: []\nd:\n- - 1\n  - 2\n- x: 1.5\n  y1:\n  - true\ne: null\n"
+    );
+}
+
+#[test]
+fn a_key_beyond_the_limit_of_implicit_keys_is_explicit() {
+    let value = Value::map([("k".repeat(2000), Value::map([("a", Value::Int(1))]))]);
+    assert_eq!(from_str::<Value>(&write(&value)).unwrap(), value);
 }
 
 #[test]
@@ -132,7 +153,9 @@ proptest! {
     #[test]
     fn what_is_written_reads_back_as_the_same_value(value in any_value()) {
         let text = to_string(&value).unwrap();
-        prop_assert_eq!(from_str::<Value>(&text).unwrap(), value, "{}", text);
+        prop_assert_eq!(&from_str::<Value>(&text).unwrap(), &value, "{}", text);
+        let text = write(&value);
+        prop_assert_eq!(&from_str::<Value>(&text).unwrap(), &value, "{}", text);
     }
 
     #[test]

@@ -83,9 +83,9 @@ async fn authenticate(region: Arc<Region>, request: Request) -> Result<Reply, Pr
     let name = fields.filled("consumer")?.unwrap_or("MAAS consumer");
     let user = region.store.user(username).await.map_err(Problem::internal)?;
     // An unknown user costs as much time as a wrong password.
-    let hash = user.as_ref().map_or_else(|| NO_PASSWORD.to_owned(), |user| {
-        user.password_hash.expose().clone()
-    });
+    let hash = user
+        .as_ref()
+        .map_or_else(|| NO_PASSWORD.to_owned(), |user| user.password_hash.expose().clone());
     let matches = tokio::task::spawn_blocking(move || {
         entropy::password_matches(&password, &Secret::new(hash))
     })

@@ -121,11 +121,7 @@ fn row(
         .params(params)
 }
 
-async fn command(
-    region: Arc<Region>,
-    request: Request,
-    action: Action,
-) -> Result<Reply, Problem> {
+async fn command(region: Arc<Region>, request: Request, action: Action) -> Result<Reply, Problem> {
     let machine = find(&region, &request, Permission::View).await?;
     let actor = actor(&request)?;
     let comment = request.fields().text("comment")?.unwrap_or_default().to_owned();
@@ -159,7 +155,8 @@ pub(super) async fn commission_event(
     request: &Request,
 ) -> Result<Event, Problem> {
     let mut scripts =
-        chosen(region, machine, request, ScriptType::Commissioning, "commissioning_scripts").await?;
+        chosen(region, machine, request, ScriptType::Commissioning, "commissioning_scripts")
+            .await?;
     scripts.extend(chosen(region, machine, request, ScriptType::Testing, "testing_scripts").await?);
     Ok(Event::Commission {
         actor: actor(request)?,
@@ -249,10 +246,7 @@ async fn preview(region: Arc<Region>, request: Request) -> Result<Reply, Problem
 
 async fn curtin_config(region: Arc<Region>, request: Request) -> Result<Reply, Problem> {
     let machine = find(&region, &request, Permission::Edit).await?;
-    if !matches!(
-        machine.status,
-        Status::Deploying | Status::Deployed | Status::FailedDeployment
-    ) {
+    if !matches!(machine.status, Status::Deploying | Status::Deployed | Status::FailedDeployment) {
         return Err(Problem::bad_request(format!(
             "Machine {} is not in a deployment state.",
             machine.hostname
@@ -292,10 +286,10 @@ async fn set_owner_data(region: Arc<Region>, request: Request) -> Result<Reply, 
 async fn set_storage_layout(region: Arc<Region>, request: Request) -> Result<Reply, Problem> {
     let machine = find(&region, &request, Permission::Admin).await?;
     must_be_configurable(&machine, "storage layout")?;
-    let layout = deploy::storage_layout(&machine, request.fields())?;
+    let layout = deploy::storage_layout(request.fields())?;
     let changed = region
         .edit::<crate::region::ApplyError>(&machine.system_id, |machine| {
-            machine.configuration.storage = layout.clone();
+            machine.configuration.storage = Some(layout.clone());
             Ok(Vec::new())
         })
         .await?;

@@ -25,15 +25,8 @@ const OTHERS: [&str; 8] = [
 ];
 
 /// Constraints of older clients, accepted without effect (api.md §2.6).
-const ACCEPTED: [&str; 7] = [
-    "pod",
-    "not_pod",
-    "pod_type",
-    "not_pod_type",
-    "not_in_zones",
-    "not_subnets",
-    "interfaces",
-];
+const ACCEPTED: [&str; 7] =
+    ["pod", "not_pod", "pod_type", "not_pod_type", "not_in_zones", "not_subnets", "interfaces"];
 
 pub(super) fn operations() -> Vec<Operation<Region>> {
     vec![
@@ -201,8 +194,19 @@ impl Constraints {
             given: Vec::new(),
         };
         const KNOWN: [&str; 13] = [
-            "system_id", "name", "arch", "cpu_count", "mem", "cpu_speed", "tags", "not_tags",
-            "zone", "not_in_zone", "pool", "not_in_pool", "storage",
+            "system_id",
+            "name",
+            "arch",
+            "cpu_count",
+            "mem",
+            "cpu_speed",
+            "tags",
+            "not_tags",
+            "zone",
+            "not_in_zone",
+            "pool",
+            "not_in_pool",
+            "storage",
         ];
         for name in fields.names() {
             if KNOWN.contains(&name) {
@@ -218,14 +222,14 @@ impl Constraints {
     fn matches(&self, machine: &Machine) -> bool {
         let hardware = &machine.hardware;
         let named = self.name.as_ref().is_none_or(|name| {
-            name.eq_ignore_ascii_case(&machine.hostname) || name.eq_ignore_ascii_case(&fqdn(machine))
+            name.eq_ignore_ascii_case(&machine.hostname)
+                || name.eq_ignore_ascii_case(&fqdn(machine))
         });
         let whole = architecture(machine);
         let arch = self.architectures.is_empty()
             || self.architectures.iter().any(|wanted| {
                 let wanted = if wanted == "arm" { "armhf" } else { wanted };
-                *wanted == whole
-                    || wanted.trim_end_matches("/*") == machine.architecture.arch
+                *wanted == whole || wanted.trim_end_matches("/*") == machine.architecture.arch
             });
         self.system_id.as_ref().is_none_or(|id| id == machine.system_id.as_str())
             && named
@@ -297,8 +301,11 @@ impl Constraints {
                 format!("('{name}', [{}])", values.join(", "))
             })
             .collect();
-        let resolved: Vec<String> =
-            self.given.iter().map(|(name, values)| format!("{name}={}", values.join(","))).collect();
+        let resolved: Vec<String> = self
+            .given
+            .iter()
+            .map(|(name, values)| format!("{name}={}", values.join(",")))
+            .collect();
         format!(
             "No available machine matches constraints: [{}] (resolved to \"{}\")",
             list.join(", "),
@@ -369,11 +376,14 @@ mod tests {
     fn storage_constraints_are_read_as_juju_sends_them() {
         let read = parse_storage("root:5(ssd, fast),1:1,20").unwrap();
         assert_eq!(read.len(), 3);
-        assert_eq!(read[0], Storage {
-            label: "root".into(),
-            bytes: 5_000_000_000,
-            tags: vec!["ssd".into(), "fast".into()]
-        });
+        assert_eq!(
+            read[0],
+            Storage {
+                label: "root".into(),
+                bytes: 5_000_000_000,
+                tags: vec!["ssd".into(), "fast".into()]
+            }
+        );
         assert_eq!((read[1].label.as_str(), read[1].bytes), ("1", 1_000_000_000));
         assert_eq!(read[2].label, "");
         for wrong in ["", "x", "root:", "5(ssd", "5)", "5(ssd)6", "99999999999999999999"] {

@@ -34,7 +34,9 @@ async fn list(region: Arc<Region>, request: Request) -> Result<Reply, Problem> {
     let resources = region.store.list::<ResourceDocument>().await.map_err(Problem::internal)?;
     let views: Vec<Value> = resources
         .iter()
-        .filter(|stored| wanted.as_deref().is_none_or(|kind| kind == kind_of(stored).to_lowercase()))
+        .filter(|stored| {
+            wanted.as_deref().is_none_or(|kind| kind == kind_of(stored).to_lowercase())
+        })
         .map(|stored| Value::Object(view(stored)))
         .collect();
     Reply::json(&views)

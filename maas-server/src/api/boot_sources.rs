@@ -270,11 +270,7 @@ async fn reselect(region: Arc<Region>, request: Request) -> Result<Reply, Proble
 
 async fn unselect(region: Arc<Region>, request: Request) -> Result<Reply, Problem> {
     let stored = find_selection(&region, &request).await?;
-    region
-        .store
-        .remove::<Selection>(stored.id, stored.version)
-        .await
-        .map_err(Problem::internal)?;
+    region.store.remove::<Selection>(stored.id, stored.version).await.map_err(Problem::internal)?;
     Ok(Reply::no_content())
 }
 
@@ -283,10 +279,7 @@ fn list_or_all(fields: &Fields, name: &str) -> Result<Vec<String>, Problem> {
     Ok(if words.is_empty() { vec!["*".to_owned()] } else { words })
 }
 
-async fn find_selection(
-    region: &Region,
-    request: &Request,
-) -> Result<Stored<Selection>, Problem> {
+async fn find_selection(region: &Region, request: &Request) -> Result<Stored<Selection>, Problem> {
     let source = find(region, request).await?;
     let id = request.parsed_param("selection")?;
     let found = region.store.find::<Selection>(id).await.map_err(Problem::internal)?;

@@ -87,9 +87,8 @@ async fn query(region: Arc<Region>, request: Request) -> Result<Reply, Problem> 
     let views: Vec<Value> = records.iter().map(|record| view(record, &visible)).collect();
     let newest = records.first().map_or(0, |record| record.id);
     let oldest = records.last().map_or(0, |record| record.id);
-    let page = |word: &str, id: u64| {
-        format!("/MAAS/api/2.0/events/?op=query&limit={limit}&{word}={id}")
-    };
+    let page =
+        |word: &str, id: u64| format!("/MAAS/api/2.0/events/?op=query&limit={limit}&{word}={id}");
     Reply::json(&json!({
         "count": views.len(), "events": views,
         "next_uri": page("after", newest), "prev_uri": page("before", oldest),

@@ -207,7 +207,10 @@ async fn enlist(region: &Region, told: Told, commission: bool) -> Result<Machine
 async fn add(
     region: &Region,
     mut told: Told,
-    make: impl Fn(Told, maas_core::time::Timestamp) -> Result<Machine, maas_core::machine::new::InvalidNewMachine>,
+    make: impl Fn(
+        Told,
+        maas_core::time::Timestamp,
+    ) -> Result<Machine, maas_core::machine::new::InvalidNewMachine>,
 ) -> Result<Machine, Problem> {
     let named = !told.hostname.is_empty();
     for _ in 0..ATTEMPTS {
@@ -247,7 +250,13 @@ async fn add(
 }
 
 fn record(description: String, kind: &str) -> Record {
-    Record { at: clock::now(), level: Level::Info, kind: kind.to_owned(), description, username: None }
+    Record {
+        at: clock::now(),
+        level: Level::Info,
+        kind: kind.to_owned(),
+        description,
+        username: None,
+    }
 }
 
 /// What the form tells of a new machine.
@@ -329,7 +338,8 @@ async fn update(region: Arc<Region>, request: Request) -> Result<Reply, Problem>
     let machine = find(&region, &request, Permission::Admin).await?;
     let fields = request.fields();
     let driver = fields.filled("power_type")?.map(str::to_owned);
-    let given = parameters(fields).map_err(|message| Problem::field("power_parameters", message))?;
+    let given =
+        parameters(fields).map_err(|message| Problem::field("power_parameters", message))?;
     let text = |name: &str| -> Result<Option<String>, Problem> {
         Ok(fields.text(name)?.map(str::to_owned))
     };
@@ -443,9 +453,8 @@ fn filter(fields: &Fields) -> Result<(MachineFilter, Vec<String>), Problem> {
     }
     let mut statuses = Vec::new();
     for word in words("status")? {
-        let status = word.parse::<Status>().map_err(|error| {
-            Problem::field("status", error.to_string())
-        })?;
+        let status =
+            word.parse::<Status>().map_err(|error| Problem::field("status", error.to_string()))?;
         statuses.push(status);
     }
     let hostnames = words("hostname")?

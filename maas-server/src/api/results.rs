@@ -64,7 +64,10 @@ async fn download(region: Arc<Region>, request: Request) -> Result<Reply, Proble
         "result" => &[Stream::Result],
         "all" => &[Stream::Combined, Stream::Stdout, Stream::Stderr, Stream::Result],
         _ => {
-            return Err(Problem::field("output", "Expected combined, stdout, stderr, result or all."));
+            return Err(Problem::field(
+                "output",
+                "Expected combined, stdout, stderr, result or all.",
+            ));
         }
     };
     let mut text = Vec::new();

@@ -131,7 +131,8 @@ mod tests {
     fn files_are_put_in_place_by_their_names() {
         let dir = tempfile::tempdir().unwrap();
         let file = tar::EntryType::Regular;
-        let path = archive(dir.path(), &[("./bootx64.efi", file, b"MZ"), ("a/grubx64.efi", file, b"g")]);
+        let path =
+            archive(dir.path(), &[("./bootx64.efi", file, b"MZ"), ("a/grubx64.efi", file, b"g")]);
         let names = unpack(&path, &dir.path().join("out")).unwrap();
         assert_eq!(names, ["bootx64.efi", "grubx64.efi"]);
         assert_eq!(std::fs::read(dir.path().join("out/bootx64.efi")).unwrap(), b"MZ");

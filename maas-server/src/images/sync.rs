@@ -14,8 +14,10 @@ use maas_simplestreams::fetch::{FetchOptions, Fetched, fetch_all};
 use maas_simplestreams::report::Reporter;
 use maas_simplestreams::repository::{Repository, RepositoryError, Source};
 use maas_simplestreams::select::{Chosen, Selection as Wish, Versions, choose};
-use maas_simplestreams::signature::{Keyring, KeyringError, Verifier};
-use maas_simplestreams::transport::{HttpOptions, SourceUrl, SourceUrlError, Standard, TransportError};
+use maas_simplestreams::signature::{Keyring, KeyringError, OpenPgp, Verifier};
+use maas_simplestreams::transport::{
+    HttpOptions, SourceUrl, SourceUrlError, Standard, TransportError,
+};
 use maas_simplestreams::trust::TrustMemory;
 use tokio_util::sync::CancellationToken;
 
@@ -105,7 +107,9 @@ pub enum SyncError {
         source: TransportError,
     },
     /// Files could not be fetched; the images that need them are left as they were.
-    #[error("boot source {url}: {failed} of {files} files could not be fetched; the first: {first}")]
+    #[error(
+        "boot source {url}: {failed} of {files} files could not be fetched; the first: {first}"
+    )]
     Files {
         /// The boot source.
         url: String,
@@ -142,16 +146,18 @@ pub enum KeyringProblem {
     Content(#[from] KeyringError),
 }
 
-/// Runs imports when they are asked for and, if so configured, from time to time.
+/// Runs imports when they are asked for and, if so configured, at the start and from time to
+/// time.
 pub async fn run(region: Arc<Region>, stop: CancellationToken) {
     let mut requests = region.images.import_requests();
+    let mut pause = region.config.sync_interval.map_or(Duration::MAX, |_| Duration::ZERO);
     loop {
-        let interval = region.config.sync_interval.unwrap_or(Duration::MAX);
         tokio::select! {
             () = stop.cancelled() => return,
             Ok(()) = requests.changed() => {}
-            () = tokio::time::sleep(interval) => {}
+            () = tokio::time::sleep(pause) => {}
         }
+        pause = region.config.sync_interval.unwrap_or(Duration::MAX);
         let imported = tokio::select! {
             // What arrived stays for the next import.
             () = stop.cancelled() => return,
@@ -218,7 +224,8 @@ async fn one(
     let files = chosen.files();
     let options = FetchOptions::default();
     let fetched =
-        fetch_all(&*transport, region.images.blobs(), &source_url, &files, &options, reporter).await;
+        fetch_all(&*transport, region.images.blobs(), &source_url, &files, &options, reporter)
+            .await;
     let mut missing = BTreeSet::new();
     let mut first = None;
     for (file, fetched) in files.iter().zip(fetched) {
@@ -273,9 +280,8 @@ async fn catalogue(
     let distrusted =
         |error: RepositoryError| SyncError::Repository { url: url(), source: Box::new(error) };
     let now = StreamTime::from_seconds(clock::now().seconds());
-    let mut repository = Repository::open(stream, Arc::clone(&transport), memory, now)
-        .await
-        .map_err(distrusted)?;
+    let mut repository =
+        Repository::open(stream, Arc::clone(&transport), memory, now).await.map_err(distrusted)?;
     let mut catalogue = Catalogue::default();
     let contents: Vec<_> = repository.entries().iter().map(|(id, _)| id.clone()).collect();
     for content_id in contents {
@@ -305,7 +311,7 @@ fn verifier(source: &BootSource) -> Result<Arc<dyn Verifier>, SyncError> {
         keyring: name,
         source: problem,
     })?;
-    Ok(maas_simplestreams::signature::verifier(keyring))
+    Ok(Arc::new(OpenPgp::new(keyring)))
 }
 
 fn wish(selection: &Selection) -> Wish {
@@ -336,7 +342,8 @@ async fn place_images(
         placed += 1;
         let document =
             ResourceDocument { boot_source_id: source.id, completed: clock::now(), resource };
-        let known = region.store.by_key::<ResourceDocument>(&resource_key(&document.resource)).await?;
+        let known =
+            region.store.by_key::<ResourceDocument>(&resource_key(&document.resource)).await?;
         let same = known.is_some_and(|known| {
             known.value.resource == document.resource && known.value.boot_source_id == source.id
         });
@@ -414,9 +421,8 @@ async fn forget_unselected(
     for document in region.store.list::<ResourceDocument>().await? {
         let resource = &document.value.resource;
         let wanted = wishes.iter().any(|wish| {
-            let any = |list: &[String], value: &str| {
-                list.iter().any(|one| one == "*" || one == value)
-            };
+            let any =
+                |list: &[String], value: &str| list.iter().any(|one| one == "*" || one == value);
             (wish.os == "*" || wish.os == resource.os)
                 && (wish.release == "*" || wish.release == resource.release)
                 && any(&wish.arches, &resource.arch)
@@ -450,4 +456,3 @@ async fn collect_garbage(region: &Region) -> Result<(), SyncError> {
     }
     Ok(())
 }
-

@@ -150,11 +150,24 @@ pub fn operations() -> Vec<Operation<Region>> {
         );
     }
     table.extend(enlist::operations());
+    table.push(
+        get(
+            "MachineResources",
+            "/MAAS/machine-resources/{architecture}",
+            "The program that prints what is in a machine; the same for every architecture.",
+            machine_resources,
+        )
+        .access(Access::Anonymous),
+    );
     table
 }
 
 async fn index(_: Arc<Region>, _: Request) -> Result<Reply, Problem> {
     Ok(Reply::text(VERSIONS.join("\n")))
+}
+
+async fn machine_resources(_: Arc<Region>, _: Request) -> Result<Reply, Problem> {
+    Ok(Reply::bytes("application/octet-stream", maas_core::runner::machine_resources_program()))
 }
 
 async fn by_mac(_: Arc<Region>, _: Request) -> Result<Reply, Problem> {

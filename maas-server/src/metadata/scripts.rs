@@ -43,15 +43,17 @@ pub(super) async fn waiting(region: Arc<Region>, request: Request) -> Result<Rep
 }
 
 /// `GET …/maas-commissioning-scripts`
-pub(super) async fn commissioning(
-    region: Arc<Region>,
-    request: Request,
-) -> Result<Reply, Problem> {
+pub(super) async fn commissioning(region: Arc<Region>, request: Request) -> Result<Reply, Problem> {
     check_version(&request)?;
     known_caller(&region, &request).await?;
     let scripts = region.scripts().await?;
-    let tar = bundle::commissioning_archive(&scripts).map_err(Problem::internal)?;
-    Ok(Reply::bytes(MEDIA_TYPE, tar))
+    let entries: Vec<Entry<'_>> = scripts
+        .iter()
+        .filter(|script| script.script_type == ScriptType::Commissioning)
+        .map(|script| Entry { script, run: None, outputs: Outputs::default() })
+        .collect();
+    let tar = bundle::archive(&entries, Include::All).map_err(Problem::internal)?;
+    Ok(tar.map_or_else(Reply::no_content, |tar| Reply::bytes(MEDIA_TYPE, tar)))
 }
 
 /// Which sets a machine in this status runs (boot-and-metadata §3.3).
@@ -78,9 +80,8 @@ async fn archive(
 ) -> Result<Option<Vec<u8>>, Problem> {
     let mut found: Vec<(&Script, &ScriptRun, Vec<ScriptOutput>)> = Vec::new();
     for run in runs {
-        let same = |script: &&Script| {
-            script.name == run.name && script.script_type == run.script_type
-        };
+        let same =
+            |script: &&Script| script.name == run.name && script.script_type == run.script_type;
         // A script that was deleted meanwhile is not run.
         if let Some(script) = scripts.iter().find(same) {
             let outputs = match run.started {

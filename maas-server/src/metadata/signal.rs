@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use maas_core::commission::builtin::COMMISSIONING_SCRIPT;
 use maas_core::commission::resources;
-use maas_core::commission::result::{ScriptReport, ScriptRun, ScriptStatus};
+use maas_core::commission::result::{ResultDocument, ScriptReport, ScriptRun, ScriptStatus};
 use maas_core::machine::event::SignalStatus;
 use maas_core::machine::hardware::Hardware;
 use maas_core::machine::{Event, Machine, Status};
@@ -17,7 +17,10 @@ use crate::region::{Extras, Region};
 use crate::store::{ScriptOutput, Stream};
 
 pub(super) const PARAMS: &[Param] = &[
-    Param::required("status", "OK, FAILED, WORKING, COMMISSIONING, TESTING, TIMEDOUT, INSTALLING, APPLYING_NETCONF, RELEASING or DEPLOYING."),
+    Param::required(
+        "status",
+        "OK, FAILED, WORKING, COMMISSIONING, TESTING, TIMEDOUT, INSTALLING, APPLYING_NETCONF, RELEASING or DEPLOYING.",
+    ),
     Param::optional("error", "The runner's own sentence."),
     Param::optional("name", "The script that this is about."),
     Param::optional("script_result_id", "The run that this is about."),
@@ -127,7 +130,8 @@ fn about(
         return Ok(None);
     }
     let stated = match fields.files().find(|file| file.name.ends_with(".yaml")) {
-        Some(file) => maas_core::commission::result::stated_status(&file.value.content),
+        // A document that cannot be read says nothing.
+        Some(file) => ResultDocument::parse(&file.value.content).ok().and_then(|it| it.status),
         None => None,
     };
     Ok(Some(ScriptReport {

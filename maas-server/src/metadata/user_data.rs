@@ -57,7 +57,7 @@ pub(super) async fn installer(region: Arc<Region>, request: Request) -> Result<R
     let plan = plan::stored(&region, &machine)
         .await?
         .ok_or_else(|| Problem::not_found("The machine has no deployment plan."))?;
-    let script = plan::installer(&region, &plan, &machine).await?;
+    let script = plan::installer(&region, &plan)?;
     Ok(Reply::bytes("text/x-shellscript", script))
 }
 

@@ -1,7 +1,7 @@
 //! Switching machines on and off: one trait, one file per driver, one procedure for all.
 
-mod manual;
 pub(crate) mod http_client;
+mod manual;
 mod webhook;
 
 use std::collections::BTreeMap;
@@ -154,7 +154,11 @@ impl Drivers {
     /// # Errors
     ///
     /// [`PowerError`] for an unknown driver or a missing required parameter.
-    pub fn check(&self, driver: &str, parameters: &BTreeMap<String, String>) -> Result<(), PowerError> {
+    pub fn check(
+        &self,
+        driver: &str,
+        parameters: &BTreeMap<String, String>,
+    ) -> Result<(), PowerError> {
         for setting in self.find(driver)?.settings() {
             let given = parameters.get(setting.name).is_some_and(|value| !value.is_empty());
             if setting.required && !given {

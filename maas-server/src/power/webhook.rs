@@ -79,14 +79,11 @@ impl Webhook {
         uri: &'static str,
         target: Target<'_>,
     ) -> Result<String, PowerError> {
-        let url = parameter(target, uri).ok_or_else(|| PowerError::Setting {
-            name: uri,
-            problem: "is required".to_owned(),
-        })?;
-        let url: reqwest::Url = url.parse().map_err(|_| PowerError::Setting {
-            name: uri,
-            problem: "is not a URL".to_owned(),
-        })?;
+        let url = parameter(target, uri)
+            .ok_or_else(|| PowerError::Setting { name: uri, problem: "is required".to_owned() })?;
+        let url: reqwest::Url = url
+            .parse()
+            .map_err(|_| PowerError::Setting { name: uri, problem: "is not a URL".to_owned() })?;
         let client = self.client(target)?;
         let mut answer =
             self.request(client, &method, url.clone(), target).send().await.map_err(connection)?;

@@ -29,7 +29,9 @@ pub(super) async fn file(region: Arc<Region>, request: Request) -> Result<Reply,
             let config = config(&region, loader, &client, &endpoints).await?;
             Ok(Reply::text(render(&config, loader, FetchedOver::Http, &endpoints)))
         }
-        BootRequest::Bootloader { stored_at } => images::stored(&region, &request, &stored_at).await,
+        BootRequest::Bootloader { stored_at } => {
+            images::stored(&region, &request, &stored_at).await
+        }
         // GRUB asks for its module lists first and takes an empty one for "none".
         BootRequest::ModuleList { .. } => Ok(Reply::text("")),
         _ => Err(not_found()),
@@ -62,8 +64,7 @@ async fn config(
         mac,
         rack: endpoints.rack_host.clone(),
     };
-    let machine =
-        applied(region.apply(&machine.system_id, &event, Extras::default()).await)?;
+    let machine = applied(region.apply(&machine.system_id, &event, Extras::default()).await)?;
     known(region, &machine, endpoints).await
 }
 
@@ -79,7 +80,7 @@ async fn known(
             let plan = plan::stored(region, machine)
                 .await?
                 .ok_or_else(|| Problem::not_found("The machine has no deployment plan."))?;
-            return Ok(BootConfig::Ephemeral(Box::new(plan.boot(endpoints))));
+            return Ok(BootConfig::Ephemeral(Box::new(plan.boot)));
         }
         _ => {
             let defaults = plan::defaults(region).await?;

@@ -17,7 +17,7 @@ pub(super) async fn file(region: Arc<Region>, request: Request) -> Result<Reply,
         && first.bytes().all(|byte| byte.is_ascii_hexdigit());
     if is_hash {
         // The rest of the path is for people.
-        let found = region.images.blob(&first.to_ascii_lowercase()).map_err(Problem::internal)?;
+        let found = region.images.blob(&first.to_ascii_lowercase());
         let blob = found.ok_or_else(|| Problem::not_found("Not Found"))?;
         let content = FileContent::open(&blob.path, Some(blob.size)).await?;
         return Ok(content.digest(&blob.sha256).reply(request.headers()));

@@ -105,11 +105,8 @@ impl Region {
         event: impl Fn(&Machine) -> Result<Event, Refusal>,
     ) -> Result<Machine, ApplyError> {
         for _ in 0..ATTEMPTS {
-            let machine = self
-                .store
-                .machine(id)
-                .await?
-                .ok_or_else(|| ApplyError::NotFound(id.clone()))?;
+            let machine =
+                self.store.machine(id).await?.ok_or_else(|| ApplyError::NotFound(id.clone()))?;
             let context = self.context()?;
             let mut outcome = lifecycle::apply(&machine, &event(&machine)?, &context)?;
             if extras.is_empty() && outcome.is_unchanged(&machine) {
@@ -253,7 +250,8 @@ impl Region {
 
     /// Reports what a power driver told.
     pub(crate) async fn power_reported(&self, id: &SystemId, state: PowerState) {
-        if let Err(error) = self.apply(id, &Event::PowerReported { state }, Extras::default()).await {
+        if let Err(error) = self.apply(id, &Event::PowerReported { state }, Extras::default()).await
+        {
             tracing::warn!(system_id = %id, error = %error, "power state not recorded");
         }
     }
@@ -262,14 +260,14 @@ impl Region {
 /// A machine's cost in MAAS's sense: processors plus GiB of memory, in thousandths.
 fn cost(machine: &Machine) -> u64 {
     let hardware = &machine.hardware;
-    u64::from(hardware.cpu_count) * 1000 + hardware.memory_mib * 1000 / 1024
+    u64::from(hardware.cpu_count) * 1000 + hardware.memory * 1000 / 1024
 }
 
 /// A new power command makes older ones that were not performed yet meaningless.
 fn waiting_effects(effects: &[Effect]) -> WaitingEffects {
-    let switches = effects.iter().any(|effect| {
-        matches!(effect, Effect::PowerCycle | Effect::PowerOn | Effect::PowerOff)
-    });
+    let switches = effects
+        .iter()
+        .any(|effect| matches!(effect, Effect::PowerCycle | Effect::PowerOn | Effect::PowerOff));
     if switches { WaitingEffects::Supersede } else { WaitingEffects::Keep }
 }
 

@@ -32,8 +32,10 @@ impl Region {
         scripts: &[&Script],
         values: &BTreeMap<String, Value>,
     ) -> Result<Vec<ScriptRun>, Problem> {
-        let mut runs: Vec<ScriptRun> =
-            scripts.iter().flat_map(|script| script.runs(&machine.hardware, values, || 0)).collect();
+        let mut runs: Vec<ScriptRun> = scripts
+            .iter()
+            .flat_map(|script| script.runs(&machine.hardware, values, || 0))
+            .collect();
         if runs.is_empty() {
             return Ok(runs);
         }

@@ -102,3 +102,48 @@ fn an_ubuntu_product_of_another_layout_is_skipped() {
     let catalogue = read(json!({"x:v9:boot": noble()}));
     assert_eq!(catalogue.skipped[0].complaint, Complaint::UnknownKind);
 }
+
+#[test]
+fn the_real_stable_stream_is_understood_whole() {
+    let mut catalogue = Catalogue::default();
+    for name in ["ubuntu", "bootloaders", "centos"] {
+        let path = format!("maas-stream-excerpts/simplestreams_{name}.json");
+        let Some(text) = crate::shared::data(&path) else { return };
+        let products = Products::parse(&text, &Limits::default()).unwrap();
+        assert!(products.problems().is_empty());
+        assert_eq!(
+            serde_json::to_value(&products).unwrap(),
+            serde_json::from_slice::<Value>(&text).unwrap()
+        );
+        catalogue.extend(Catalogue::from_products(&products));
+    }
+    assert!(catalogue.skipped.is_empty(), "{:?}", catalogue.skipped);
+    assert_eq!((catalogue.images.len(), catalogue.bootloaders.len()), (6, 5));
+    let noble =
+        catalogue.images.iter().find(|image| image.release == "noble" && image.arch == "amd64");
+    let newest = noble.unwrap().newest().unwrap();
+    for ftype in [Ftype::BootKernel, Ftype::BootInitrd, Ftype::Squashfs, Ftype::Manifest] {
+        assert!(newest.file(&ftype).is_some(), "{ftype}");
+    }
+}
+
+#[test]
+fn documents_of_other_publishers_are_read() {
+    for name in [
+        "eduardotp1-openstack/com.ubuntu.cloud-released-imagemetadata.json",
+        "eumel8-otc/com.ubuntu.cloud-released-otc.json",
+        "kriszos-incus/images.json",
+        "meigma-testdata/incus/products.json",
+        "meigma-testdata/linuxcontainers/products.json",
+        "meigma-testdata/lxd/products.json",
+    ] {
+        let Some(text) = crate::shared::data(&format!("third-party/{name}")) else { return };
+        let products = Products::parse(&text, &Limits::default()).unwrap();
+        assert!(products.problems().is_empty(), "{name}: {:?}", products.problems());
+        assert_eq!(
+            serde_json::to_value(&products).unwrap(),
+            serde_json::from_slice::<Value>(&text).unwrap()
+        );
+        assert!(products.items().count() > 0, "{name}");
+    }
+}

@@ -133,13 +133,13 @@ impl Product {
 }
 
 macro_rules! level {
-    ($level:ident, $children:ident, $name:literal, $child:ident) => {
+    ($level:ident, $children:ident, $name:literal, $child:ident $(, $more:ident)?) => {
         impl Level for $level {
             const CHILDREN: Option<&'static str> = Some($name);
             type Child = $child;
 
             fn build(tags: Tags, $children: Ordered<$child>) -> Self {
-                Self { tags, $children, ..Self::default() }
+                Self { tags, $children $(, $more: Vec::new())? }
             }
         }
 
@@ -154,7 +154,7 @@ macro_rules! level {
     };
 }
 
-level!(Products, products, "products", Product);
+level!(Products, products, "products", Product, problems);
 level!(Product, versions, "versions", Version);
 level!(Version, items, "items", Item);
 

@@ -61,6 +61,30 @@ fn unsafe_paths_and_names_that_occur_twice_are_refused() {
     ));
 }
 
+#[test]
+fn a_flat_list_becomes_a_condensed_stream() {
+    let root = tempfile::tempdir().unwrap();
+    fs::write(root.path().join("f1"), "one").unwrap();
+    let records = json!([
+        {"content_id": "c:d", "product_name": "p", "version_name": "1", "item_name": "a",
+         "path": "f1", "arch": "amd64", "datatype": "image-downloads"},
+        {"content_id": "c:d", "product_name": "p", "version_name": "1", "item_name": "b",
+         "arch": "amd64", "id": "ami-1"}]);
+    let records: Vec<_> =
+        records.as_array().unwrap().iter().map(|r| r.as_object().unwrap().clone()).collect();
+    let stream = Stream::from_records(records.clone(), root.path(), UPDATED).unwrap();
+    let out = root.path().join("out");
+    stream.write(&out, Signing::Unsigned).unwrap();
+    let text = fs::read(out.join("streams/v1/c:d.json")).unwrap();
+    let products = Products::parse(&text, &Limits::default()).unwrap();
+    assert_eq!(products.products.get("p").unwrap().tags.text("arch"), Some("amd64"));
+    assert_eq!(products.items().count(), 2);
+    let mut broken = records;
+    broken[1].remove("version_name");
+    let refused = Stream::from_records(broken, root.path(), UPDATED).unwrap_err();
+    assert!(matches!(refused, PublishError::Record { place: 1, field: "version_name" }));
+}
+
 #[cfg(feature = "openpgp")]
 #[test]
 fn the_signed_index_leads_to_signed_documents() {

@@ -206,6 +206,7 @@ impl Transport for HttpTransport {
                 StatusCode::RANGE_NOT_SATISFIABLE => {
                     return refused(TransportErrorKind::RangeNotSatisfiable);
                 }
+                status if status.is_redirection() => return refused(TransportErrorKind::Redirect),
                 status => return refused(TransportErrorKind::Status(status.as_u16())),
             };
             let etag = response.headers().get(ETAG).and_then(|tag| tag.to_str().ok());

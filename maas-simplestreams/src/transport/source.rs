@@ -88,6 +88,15 @@ impl SourceUrl {
         &self.root
     }
 
+    /// The root as the simplestreams tools write it in front of a path: a plain directory for
+    /// `file:` URLs.
+    pub fn root_as_given(&self) -> String {
+        match self.root.to_file_path() {
+            Ok(path) if self.root.scheme() == "file" => format!("{}/", path.display()),
+            _ => super::shown(&self.root),
+        }
+    }
+
     /// The document to start from.
     pub fn path(&self) -> &SafePath {
         &self.path

@@ -108,3 +108,13 @@ fn several_runs_of_one_script_share_its_file() {
         .collect();
     assert_eq!(names, ["testing/smartctl-validate", "index.json"]);
 }
+
+#[test]
+fn the_older_archive_holds_the_commissioning_scripts_alone_and_is_text() {
+    let bytes = commissioning_archive(builtin::scripts()).unwrap();
+    let files = unpack(&bytes);
+    assert_eq!(files.len(), 8);
+    assert!(files.keys().all(|path| path.starts_with("commissioning.d/")));
+    // cloud-init's `crawl` decodes it.
+    assert!(String::from_utf8(bytes).is_ok());
+}

@@ -66,7 +66,7 @@ fn ghz(text: &str) -> Option<u32> {
     let number: f64 = text.trim().strip_suffix("GHz")?.trim().parse().ok()?;
     let mhz = (number * 1000.0).round();
     // Above 1 THz it is not a processor; the cast is exact below.
-    (mhz >= 1.0 && mhz < 1_000_000.0).then_some(mhz as u32)
+    (1.0..1_000_000.0).contains(&mhz).then_some(mhz as u32)
 }
 
 /// The mean, rounded to the nearest 100 MHz.

@@ -134,6 +134,15 @@ impl<'a> Change<'a> {
             self.begin_wait();
         }
         match to {
+            // Nobody had it meanwhile but the administrator who had it examined: the ephemeral
+            // OS may finish its reports.
+            Status::New | Status::Ready
+                if matches!(from, Status::Commissioning | Status::Testing)
+                    && self.machine.deployment.is_none() =>
+            {
+                self.machine.owner = None;
+                self.clear_use();
+            }
             Status::New | Status::Ready => self.clear_use(),
             Status::Missing | Status::Retired => self.set_owner(None),
             // It keeps an owner only with a deployment to come back to.

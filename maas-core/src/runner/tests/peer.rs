@@ -157,6 +157,10 @@ const KEYS: &str = "consumer_key: CK\n    token_key: TK\n    token_secret: TS\n"
 
 /// Runs the runner to its end.
 fn runner(folder: &Folder, origin: &str, keys: &str) -> Output {
+    runner_with(folder, origin, keys, &[])
+}
+
+fn runner_with(folder: &Folder, origin: &str, keys: &str, variables: &[(&str, &str)]) -> Output {
     let config = folder.0.join("config.cfg");
     std::fs::write(
         &config,
@@ -169,6 +173,7 @@ fn runner(folder: &Folder, origin: &str, keys: &str) -> Output {
         .arg(folder.0.join("work"))
         .env("DEBUG_PROC_CMDLINE", "ro BOOTIF=01-52-54-00-00-00-01")
         .env("PYTHONDONTWRITEBYTECODE", "1")
+        .envs(variables.iter().copied())
         .output()
         .unwrap()
 }
@@ -429,4 +434,86 @@ fn the_installer_is_fetched_with_the_machines_own_keys() {
     assert!(signals.contains(&pair("WORKING", "50-curtin-install 0")));
     let result = requests.iter().find(|r| r.field("exit_status") == Some("0")).unwrap();
     assert!(result.field("50-curtin-install.out").unwrap().contains("installed"));
+}
+
+#[test]
+fn a_failed_installation_of_packages_is_reported_as_one() {
+    use std::os::unix::fs::PermissionsExt;
+
+    if !python_is_here() {
+        return;
+    }
+    let folder = Folder::new("packages");
+    for (name, body) in [("apt-get", "echo apt-get \"$@\"; exit 100"), ("dpkg-query", "exit 1")] {
+        let path = folder.0.join(name);
+        std::fs::write(&path, format!("#!/bin/sh\n{body}\n")).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    let needy = script("needy", "packages: {apt: [sg3-utils]}", "echo must not run");
+    let tar = archive_of(&[(&needy, Some(&run(&needy, 9)))]);
+    let region = Region::start(move |request, _| match request.line.as_str() {
+        SCRIPTS => answer(200, tar.clone()),
+        _ => answer(200, "OK"),
+    });
+    let path = format!("{}:{}", folder.0.display(), std::env::var("PATH").unwrap());
+    let output = runner_with(&folder, &region.origin, KEYS, &[("PATH", &path)]);
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(
+        region.signals(),
+        [
+            pair("COMMISSIONING", "Running 1 commissioning scripts"),
+            pair("INSTALLING", "Installing dependencies of needy"),
+            pair("WORKING", "needy 100"),
+            pair("FAILED", "1 commissioning scripts failed to run"),
+        ]
+    );
+    let requests = region.requests();
+    let result = requests.iter().find(|r| r.field("exit_status").is_some()).unwrap();
+    let printed = result.field("needy").unwrap();
+    assert!(printed.contains("install sg3-utils") && !printed.contains("must not run"));
+}
+
+#[test]
+fn the_heartbeat_says_how_long_it_has_been() {
+    if !python_is_here() {
+        return;
+    }
+    let folder = Folder::new("heartbeat");
+    let region = Region::start(|_, _| answer(200, "OK"));
+    let program = format!(
+        "import time\n\
+         from region import Client, Heartbeat\n\
+         from settings import Credentials\n\
+         keys = dict(consumer_key='CK', token_key='TK', token_secret='TS')\n\
+         client = Client(Credentials(dict(keys, metadata_url='{}/MAAS/metadata/')))\n\
+         with Heartbeat(client, 0.1):\n    time.sleep(1)\n",
+        region.origin
+    );
+    std::fs::write(folder.0.join("check.py"), program).unwrap();
+    folder.python(&["check.py"]);
+    let signals = region.signals();
+    assert!(signals.len() >= 2, "{signals:?}");
+    assert!(signals[0].1.starts_with("Elapsed time (real): 0:00:0"), "{signals:?}");
+    assert_eq!(signals[0].0, "WORKING");
+}
+
+#[test]
+fn a_result_that_is_too_large_for_the_region_is_sent_again_shortened() {
+    if !python_is_here() {
+        return;
+    }
+    let folder = Folder::new("large");
+    let loud = script("loud", "tags: x", "head -c 300000 /dev/zero | tr '\\0' x");
+    let tar = archive_of(&[(&loud, Some(&run(&loud, 1)))]);
+    let region = Region::start(move |request, before| match request.line.as_str() {
+        SCRIPTS if before == 0 => answer(200, tar.clone()),
+        SCRIPTS => answer(204, ""),
+        _ if request.body.len() > 200_000 => answer(413, "too large"),
+        _ => answer(200, "OK"),
+    });
+    assert!(runner(&folder, &region.origin, KEYS).status.success());
+    let requests = region.requests();
+    let results: Vec<&str> = requests.iter().filter_map(|r| r.field("loud.out")).collect();
+    assert_eq!(results.iter().map(|text| text.len() > 200_000).collect::<Vec<_>>(), [true, false]);
+    assert!(results[1].ends_with("[output cut off by the runner]\n"));
 }

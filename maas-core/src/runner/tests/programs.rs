@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::{Command, Output};
 
-use super::super::{MACHINE_RESOURCES, RUNNER};
+use super::super::{MACHINE_RESOURCES, RUNNER, machine_resources_program};
 use crate::commission::resources;
 
 /// A folder with both programs that is removed at the end.
@@ -14,8 +14,9 @@ impl Folder {
         let path = std::env::temp_dir().join(format!("maas-runner-{}-{name}", std::process::id()));
         let _ = std::fs::remove_dir_all(&path);
         std::fs::create_dir_all(&path).unwrap();
-        std::fs::write(path.join("maas_runner.py"), RUNNER).unwrap();
-        std::fs::write(path.join("machine_resources.py"), MACHINE_RESOURCES).unwrap();
+        for (name, text) in RUNNER.iter().chain(&MACHINE_RESOURCES) {
+            std::fs::write(path.join(name), text).unwrap();
+        }
         Self(path)
     }
 
@@ -72,6 +73,18 @@ fn this_hosts_hardware_is_printed_as_a_document_that_parses() {
     assert!(!hardware.numa_nodes.is_empty());
     assert!(hardware.storage_extra.is_some() && hardware.machine_extra.is_none());
     assert_eq!(std::fs::read(folder.0.join("resources.json")).unwrap(), output.stdout);
+}
+
+#[test]
+fn the_served_program_runs_by_itself() {
+    if !python_is_here() {
+        return;
+    }
+    let folder = Folder::new("served");
+    let path = folder.0.join("program");
+    std::fs::write(&path, machine_resources_program()).unwrap();
+    let output = Command::new("sh").arg(&path).args(["--root", "/nothing-here"]).output().unwrap();
+    assert!(resources::parse(&output.stdout).is_ok(), "{output:?}");
 }
 
 #[test]
@@ -255,7 +268,7 @@ fn the_runner_reads_preseeds_with_and_without_a_yaml_module() {
 import sys
 if sys.argv[1] == "without":
     sys.modules["yaml"] = None
-import maas_runner
+from settings import maas_settings
 
 EXPECTED = {
     "metadata_url": "http://[fd00::1]:5248/MAAS/metadata/", "consumer_key": "CK:1",
@@ -282,10 +295,10 @@ datasource:
 manage_etc_hosts: true
 """
 for text in (BLOCK, FLOW):
-    found = maas_runner.maas_settings(text)
+    found = maas_settings(text)
     assert found == EXPECTED, found
-assert maas_runner.maas_settings("#cloud-config\nx: 1\n") == {}
-assert maas_runner.maas_settings(": : [") == {}
+assert maas_settings("#cloud-config\nx: 1\n") == {}
+assert maas_settings(": : [") == {}
 "##,
     )
     .unwrap();
@@ -302,7 +315,8 @@ fn the_runner_names_disks_bmcs_and_boot_interfaces_right() {
     std::fs::write(
         folder.0.join("check.py"),
         r#"
-import maas_runner as m
+import enlistment
+import scripts
 
 item = {
     "name": "x", "path": "testing/x", "parameters": {
@@ -313,15 +327,15 @@ item = {
         "unset": {"type": "string"},
     },
 }
-found = m.Script(item, "testing", "/r", "/o").arguments()
+found = scripts.Script(item, "testing", "/r", "/o").arguments()
 assert found == ["-d", "a b", "--interface=eno1", "--plain=v", "--storage=/dev/sdz"], found
 
-assert m.boot_mac("ro BOOTIF=01-52-54-00-AA-00-01 quiet") == "52:54:00:aa:00:01"
-assert m.boot_mac("ro quiet") is None
-assert m.bmc_settings('{"power_type": "ipmi", "power_user": "u"}')["power_user"] == "u"
-assert m.bmc_settings("power_type: ipmi\npower_pass: 'p: q'\n")["power_pass"] == "p: q"
-assert m.bmc_settings("") is None and m.bmc_settings("nothing") is None
-assert m.mac_addresses("/nowhere", "52:54:00:00:00:01") == ["52:54:00:00:00:01"]
+assert enlistment.boot_mac("ro BOOTIF=01-52-54-00-AA-00-01 quiet") == "52:54:00:aa:00:01"
+assert enlistment.boot_mac("ro quiet") is None
+assert scripts.bmc_settings('{"power_type": "ipmi", "power_user": "u"}')["power_user"] == "u"
+assert scripts.bmc_settings("power_type: ipmi\npower_pass: 'p: q'\n")["power_pass"] == "p: q"
+assert scripts.bmc_settings("") is None and scripts.bmc_settings("nothing") is None
+assert enlistment.mac_addresses("/nowhere", "52:54:00:00:00:01") == ["52:54:00:00:00:01"]
 "#,
     )
     .unwrap();

@@ -6,7 +6,13 @@ use serde_json::{Value, json};
 
 /// All disks in the order in which commissioning found them; the first is the boot disk.
 pub(crate) fn all(machine: &Machine) -> Vec<Value> {
-    machine.hardware.disks.iter().enumerate().map(|(index, disk)| one(machine, index, disk)).collect()
+    machine
+        .hardware
+        .disks
+        .iter()
+        .enumerate()
+        .map(|(index, disk)| one(machine, index, disk))
+        .collect()
 }
 
 fn one(machine: &Machine, index: usize, disk: &Disk) -> Value {

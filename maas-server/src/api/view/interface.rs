@@ -29,9 +29,12 @@ pub(crate) fn all(machine: &Machine) -> Vec<Value> {
 
 /// The interface that the machine boots from, or null.
 pub(crate) fn boot(machine: &Machine) -> Value {
-    let Some(boot) = machine.boot.boot_mac.as_deref().or_else(|| {
-        machine.mac_addresses.iter().next().map(String::as_str)
-    }) else {
+    let Some(boot) = machine
+        .boot
+        .boot_mac
+        .as_deref()
+        .or_else(|| machine.mac_addresses.iter().next().map(String::as_str))
+    else {
         return Value::Null;
     };
     all(machine)

@@ -69,6 +69,11 @@ impl Client {
         &self.key.username
     }
 
+    /// The user's key as people carry it.
+    pub(super) fn key_text(&self) -> String {
+        crate::accounts::api_key_text(&self.key)
+    }
+
     /// Reads; `path` is relative to the API, e.g. `machines/`.
     pub(super) async fn get(&self, path: &str) -> Result<Value, CallError> {
         self.call(Method::GET, path, &[]).await
@@ -95,9 +100,7 @@ impl Client {
             .header(AUTHORIZATION, self.authorization()?);
         if method != Method::GET {
             let body = Serializer::new(String::new()).extend_pairs(fields).finish();
-            request = request
-                .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
-                .body(body);
+            request = request.header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(body);
         }
         let answer = request.send().await?;
         let status = answer.status();

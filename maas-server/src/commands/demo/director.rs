@@ -11,7 +11,7 @@ use super::client::{CallError, Client};
 use super::timeline::{Party, Timeline};
 use crate::commands::Failure;
 use crate::server::Server;
-use crate::simulator::{SimulatorEvent, Stage};
+use crate::simulator::SimulatorEvent;
 
 /// The release that is selected and deployed.
 const OSYSTEM: &str = "ubuntu";
@@ -34,7 +34,12 @@ pub(super) struct Director<'a> {
 }
 
 impl<'a> Director<'a> {
-    pub(super) fn new(timeline: &'a Timeline, server: &'a Server, alice: Client, bob: Client) -> Self {
+    pub(super) fn new(
+        timeline: &'a Timeline,
+        server: &'a Server,
+        alice: Client,
+        bob: Client,
+    ) -> Self {
         Self { timeline, server, alice, bob }
     }
 
@@ -74,7 +79,8 @@ impl<'a> Director<'a> {
             let what = format!("{OSYSTEM}/{RELEASE} amd64");
             self.timeline.step(Party::User, "selects", &what);
         }
-        let summary = self.server.synchronise(super::progress::Progress::new(self.timeline)).await?;
+        let summary =
+            self.server.synchronise(&super::progress::Progress::new(self.timeline)).await?;
         self.timeline.step(Party::Region, "images verified", &summary.to_string());
         Ok(())
     }
@@ -100,10 +106,11 @@ impl<'a> Director<'a> {
             }
             match status.as_str() {
                 // While it enlists it is New and on; it switches itself off at the end.
-                "New" if machine["power_state"] != "on" || since.elapsed() > PATIENCE / 8 => {
-                    self.commission(&machine).await?;
+                "New" if self.is_off(&machine).await? => self.commission(&machine).await?,
+                "Ready" => {
+                    self.configure(&machine).await?;
+                    self.allocate(&machine).await?;
                 }
-                "Ready" => self.allocate(&machine).await?,
                 "Allocated" => self.deploy(&machine).await?,
                 "Deployed" => return Ok(machine),
                 failed if failed.contains("ailed") || failed == "Broken" => {
@@ -134,6 +141,12 @@ impl<'a> Director<'a> {
         self.timeline.step(Party::Region, &format!("→ {status}"), &detail);
     }
 
+    async fn is_off(&self, machine: &Value) -> Result<bool, Failure> {
+        let id = machine["system_id"].as_str().unwrap_or_default();
+        let answer = self.alice.get(&format!("machines/{id}/?op=query_power_state")).await?;
+        Ok(answer["state"] == "off")
+    }
+
     async fn commission(&self, machine: &Value) -> Result<(), Failure> {
         self.timeline.chapter("5 · Commissioning: what is in the machine?");
         self.act(machine, "commission", &[]).await
@@ -155,6 +168,13 @@ impl<'a> Director<'a> {
         }
     }
 
+    /// Storage layout and network: what an installed system cannot change easily.
+    async fn configure(&self, machine: &Value) -> Result<(), Failure> {
+        self.act(machine, "set_storage_layout", &[("storage_layout", "lvm")]).await?;
+        let Some(network) = network(machine) else { return Ok(()) };
+        self.act(machine, "set_network", &[("network", &network.to_string())]).await
+    }
+
     async fn deploy(&self, machine: &Value) -> Result<(), Failure> {
         self.timeline.chapter("7 · Deployment: plan, install, reboot");
         let user_data = base64::Engine::encode(&base64::prelude::BASE64_STANDARD, USER_DATA);
@@ -162,22 +182,16 @@ impl<'a> Director<'a> {
             ("osystem", OSYSTEM),
             ("distro_series", RELEASE),
             ("user_data", &user_data),
-            ("storage_layout", "lvm"),
             ("comment", "the demo"),
         ];
         self.act(machine, "deploy", &fields).await
     }
 
-    async fn act(
-        &self,
-        machine: &Value,
-        op: &str,
-        fields: &[(&str, &str)],
-    ) -> Result<(), Failure> {
+    async fn act(&self, machine: &Value, op: &str, fields: &[(&str, &str)]) -> Result<(), Failure> {
         let id = machine["system_id"].as_str().unwrap_or_default();
         match self.alice.post(&format!("machines/{id}/?op={op}"), fields).await {
             Ok(_) => {
-                self.timeline.step(Party::User, &format!("{op}s"), self.alice.username());
+                self.timeline.step(Party::User, op, self.alice.username());
                 Ok(())
             }
             // The machine moved on between the look and the command: look again.
@@ -190,6 +204,21 @@ impl<'a> Director<'a> {
     }
 }
 
+/// DHCP on the boot interface, a VLAN with a fixed address on top of it.
+fn network(machine: &Value) -> Option<Value> {
+    let boot = &machine["boot_interface"];
+    let (name, mac) = (boot["name"].as_str()?, boot["mac_address"].as_str()?);
+    let vlan = format!("{name}.40");
+    Some(serde_json::json!({
+        "interfaces": [
+            {"name": name, "type": "physical", "mac": mac, "links": [{"mode": "dhcp"}]},
+            {"name": vlan, "type": "vlan", "link": name, "vid": 40,
+             "links": [{"mode": "static", "subnet": "storage", "ip": "10.40.0.7"}]},
+        ],
+        "subnets": {"storage": {"cidr": "10.40.0.0/24"}},
+    }))
+}
+
 /// Shows what the machine does until it stops telling.
 pub(super) async fn show_machine(
     timeline: Arc<Timeline>,
@@ -197,8 +226,5 @@ pub(super) async fn show_machine(
 ) {
     while let Some(event) = happened.recv().await {
         timeline.step(Party::Machine, &event.stage.to_string(), &event.detail);
-        if matches!(event.stage, Stage::Netboot) {
-            tracing::debug!(mac = %event.machine, "netboot");
-        }
     }
 }

@@ -9,6 +9,7 @@ mod client;
 mod director;
 mod files;
 mod mirror;
+mod progress;
 mod state;
 mod timeline;
 

@@ -112,10 +112,13 @@ impl Timeline {
         // Machines' texts may hold anything: a timeline line stays one line.
         let detail: String =
             detail.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect();
+        let detail = clipped(&shortened(&detail));
         let word = party.word();
         if self.coloured {
             let colour = party.colour();
-            format!("  \x1b[2m{time}\x1b[0m  \x1b[{colour}m{word:<8}\x1b[0m {step:<22} \x1b[2m{detail}\x1b[0m")
+            format!(
+                "  \x1b[2m{time}\x1b[0m  \x1b[{colour}m{word:<8}\x1b[0m {step:<22} \x1b[2m{detail}\x1b[0m"
+            )
         } else {
             format!("  {time}  {word:<8} {step:<22} {detail}").trim_end().to_owned()
         }
@@ -147,6 +150,36 @@ impl Timeline {
     }
 }
 
+/// Hashes are cut to what an eye can compare.
+fn shortened(text: &str) -> String {
+    const SHOWN: usize = 8;
+    let mut out = String::with_capacity(text.len());
+    let mut run = 0;
+    let mut letters = text.chars().peekable();
+    while let Some(letter) = letters.next() {
+        run = if letter.is_ascii_hexdigit() { run + 1 } else { 0 };
+        out.push(letter);
+        let ends = letters.peek().is_none_or(|next| !next.is_ascii_hexdigit());
+        if ends && run == 64 {
+            out.truncate(out.len() - 64 + SHOWN);
+            out.push('…');
+        }
+    }
+    out
+}
+
+/// The longest detail on a line for people, in characters; JSON has everything.
+const LONGEST: usize = 150;
+
+fn clipped(text: &str) -> String {
+    if text.chars().count() <= LONGEST {
+        return text.to_owned();
+    }
+    let mut cut: String = text.chars().take(LONGEST - 1).collect();
+    cut.push('…');
+    cut
+}
+
 /// A reader that went away (`demo | head`) is no reason to stop the deployment.
 #[allow(clippy::let_underscore_must_use, reason = "nobody is left to be told")]
 fn print_line(line: &str) {
@@ -160,11 +193,26 @@ mod tests {
 
     #[test]
     fn a_line_for_people_holds_time_party_step_and_detail_on_one_line() {
-        let timeline =
-            Timeline { style: Style::Human, coloured: false, start: Instant::now(), chapter: Mutex::new("") };
+        let timeline = Timeline {
+            style: Style::Human,
+            coloured: false,
+            start: Instant::now(),
+            chapter: Mutex::new(""),
+        };
         assert_eq!(
             timeline.human(1234, Party::Machine, "netboot", "GET\n/ipxe.cfg"),
             "    1.234  machine  netboot                GET /ipxe.cfg"
         );
+    }
+
+    #[test]
+    fn a_hash_is_cut_and_everything_else_is_kept() {
+        let hash = "a".repeat(64);
+        assert_eq!(
+            shortened(&format!("/images/{hash}/boot-kernel cafe")),
+            "/images/aaaaaaaa…/boot-kernel cafe"
+        );
+        assert_eq!(shortened(&"b".repeat(65)), "b".repeat(65));
+        assert_eq!(clipped(&"x".repeat(500)).chars().count(), LONGEST);
     }
 }

@@ -1,5 +1,4 @@
 #![allow(clippy::unwrap_used)]
-use std::path::PathBuf;
 use std::sync::LazyLock;
 
 use bytes::Bytes;
@@ -342,27 +341,12 @@ fn the_legacy_exception_is_needed_by_the_built_in_keys_and_helps_no_other() {
     }
 }
 
-/// Genuine documents, which are not part of the project.
-fn genuine(name: &str) -> Option<Vec<u8>> {
-    let shared = std::env::var_os("MAAS_SHARED").map_or_else(
-        || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared"),
-        PathBuf::from,
-    );
-    let path = shared.join("data/genuine-cloud-images").join(name);
-    if let Ok(bytes) = std::fs::read(&path) {
-        return Some(bytes);
-    }
-    let required = std::env::var("MAAS_TEST_PEERS").is_ok_and(|value| value == "require");
-    assert!(!required, "{} is required and absent", path.display());
-    println!("SKIPPED: {} is absent; set MAAS_SHARED", path.display());
-    None
-}
-
 #[test]
 fn genuine_documents_verify_with_the_built_in_keyring_and_not_with_one_byte_changed() {
     let verifier = OpenPgp::ubuntu_cloudimage().unwrap();
     for name in ["released-index-20161104.sjson", "released-download-20161104.sjson"] {
-        let Some(mut document) = genuine(name) else { continue };
+        let path = format!("genuine-cloud-images/{name}");
+        let Some(mut document) = crate::shared::data(&path) else { continue };
         let verified = verify(&document, &verifier).unwrap();
         assert_eq!(
             verified.signers()[0].fingerprint.as_str(),

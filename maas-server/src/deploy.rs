@@ -1,0 +1,278 @@
+//! From a request to a deployment: the order is read, the plan computed and stored, and only then
+//! is the machine told.
+
+use maas_core::cloud_init::decode_upload;
+use maas_core::commission::result::ScriptType;
+use maas_core::commission::script::{Choice, choose};
+use maas_core::deploy::{
+    DeploymentOptions, DeploymentPlan, Endpoints, Facts, PlanProblem, Requester,
+};
+use maas_core::machine::{Actor, Event, Machine, Refusal, Status};
+use maas_core::secret::Secret;
+use maas_core::storage::{BasicOptions, BcacheOptions, CacheMode, LayoutRequest, LvmOptions, Size};
+use maas_netconfig::{Network, yaml};
+use serde_json::{Value, json};
+
+use crate::http::{FieldErrors, Fields, Problem, Request};
+use crate::plan;
+use crate::problems::{applied, with_remedy};
+use crate::region::{Extras, Region};
+use crate::store::AttachmentChange;
+
+/// What the caller asks for, read but not yet decided.
+#[derive(Debug)]
+pub(crate) struct Order {
+    options: DeploymentOptions,
+}
+
+impl Order {
+    /// Reads a deployment's parameters.
+    pub(crate) fn read(request: &Request) -> Result<Self, Problem> {
+        let fields = request.fields();
+        let mut errors = FieldErrors::new();
+        for name in ["install_rackd", "install_kvm", "register_vmhost"] {
+            if errors.collect(fields.flag(name)).unwrap_or(false) {
+                errors.add(name, "Not supported.");
+            }
+        }
+        let mut options = DeploymentOptions::default();
+        let series = errors.collect(fields.filled("distro_series")).unwrap_or_default();
+        let osystem = errors.collect(fields.filled("osystem"));
+        match (series.split_once('/'), osystem) {
+            (Some((os, series)), _) => {
+                os.clone_into(&mut options.osystem);
+                series.clone_into(&mut options.distro_series);
+            }
+            (None, Some(os)) => {
+                os.clone_into(&mut options.osystem);
+                series.clone_into(&mut options.distro_series);
+            }
+            (None, None) if series.is_empty() => {}
+            // A series alone may be Ubuntu's or a custom image's.
+            (None, None) => {
+                options.osystem.clear();
+                series.clone_into(&mut options.distro_series);
+            }
+        }
+        let hwe_kernel = errors.collect(fields.filled("hwe_kernel")).unwrap_or_default();
+        hwe_kernel.clone_into(&mut options.hwe_kernel);
+        options.ephemeral = errors.collect(fields.flag("ephemeral_deploy")).unwrap_or(false);
+        options.crash_dumps =
+            errors.collect(fields.flag("enable_kernel_crash_dump")).unwrap_or(false);
+        options.user_data = fields
+            .value("user_data")
+            .filter(|value| !value.content.is_empty())
+            .map(|value| Secret::new(decode_upload(&value.content)));
+        errors.done()?;
+        Ok(Self { options })
+    }
+}
+
+/// Computes the plan without changing anything.
+pub(crate) async fn plan(
+    region: &Region,
+    machine: &Machine,
+    actor: &Actor,
+    order: &Order,
+    endpoints: &Endpoints,
+) -> Result<DeploymentPlan, Problem> {
+    let mut options = order.options.clone();
+    options.ephemeral_defaults = plan::defaults(region).await?;
+    if options.distro_series.is_empty() {
+        options.distro_series.clone_from(&options.ephemeral_defaults.release);
+    }
+    options.apt = plan::apt(region).await?;
+    let owner = machine.owner.as_ref().unwrap_or(&actor.username);
+    let keys = region.store.ssh_keys(owner).await.map_err(Problem::internal)?;
+    options.ssh_keys = keys.into_iter().map(|key| key.key).collect();
+    // A machine that is ready is allocated by the deployment itself.
+    options.requester = (machine.status != Status::Ready)
+        .then(|| Requester { username: actor.username.clone(), role: actor.role });
+    let facts = Facts::from(&machine.hardware);
+    let images = region.images.current();
+    DeploymentPlan::new(machine, &facts, &images, &options, endpoints).map_err(refused)
+}
+
+/// Deploys: plan first, then the machine's state, the plan and the user data in one transaction.
+pub(crate) async fn deploy(
+    region: &Region,
+    machine: &Machine,
+    actor: &Actor,
+    order: &Order,
+    endpoints: &Endpoints,
+    comment: String,
+) -> Result<Machine, Problem> {
+    if !matches!(machine.status, Status::Ready | Status::Allocated) {
+        return Err(Problem::Conflict(format!(
+            "Can't deploy a machine that is in the '{}' state",
+            machine.status.display_name()
+        )));
+    }
+    // Allocation gives fresh credentials, which the plan holds: it is computed again after it.
+    // The first one shows every mistake while the machine is still nobody's.
+    plan(region, machine, actor, order, endpoints).await?;
+    let machine = if machine.status == Status::Ready {
+        let event = Event::Allocate {
+            actor: actor.clone(),
+            agent_name: String::new(),
+            comment: comment.clone(),
+        };
+        applied(region.apply(&machine.system_id, &event, Extras::default()).await)?
+    } else {
+        machine.clone()
+    };
+    let plan = plan(region, &machine, actor, order, endpoints).await?;
+    let all = region.scripts().await?;
+    let scripts =
+        choose(&all, ScriptType::Deployment, &Choice::Automatic).map_err(Problem::internal)?;
+    let runs = region.runs(&machine, &scripts, &std::collections::BTreeMap::new()).await?;
+    let bytes = serde_json::to_vec(&plan).map_err(Problem::internal)?;
+    let extras = Extras {
+        plan: AttachmentChange::Set(Secret::new(bytes)),
+        user_data: plan.user_data().map_or(AttachmentChange::Clear, |user_data| {
+            AttachmentChange::Set(Secret::new(user_data.to_vec()))
+        }),
+        ..Extras::default()
+    };
+    let deployment = Box::new(plan.summary());
+    let planned_for = machine.credentials.clone();
+    let result = region
+        .apply_with(&machine.system_id, extras, |machine| {
+            // Released and allocated in between: the plan is not this allocation's.
+            if machine.credentials != planned_for {
+                return Err(Refusal::WrongStatus {
+                    action: "deploy".to_owned(),
+                    status: machine.status,
+                });
+            }
+            Ok(Event::Deploy {
+                actor: actor.clone(),
+                deployment: deployment.clone(),
+                scripts: runs.clone(),
+                comment: comment.clone(),
+            })
+        })
+        .await;
+    applied(result)
+}
+
+/// Every reason at once: one sentence a line, or by field where a field is to blame.
+fn refused(problems: Vec<PlanProblem>) -> Problem {
+    let mut fields = FieldErrors::new();
+    let mut refusals = Vec::new();
+    for problem in problems {
+        match problem {
+            PlanProblem::Option { option, message } => fields.add(option, message),
+            PlanProblem::Precondition(precondition) => refusals.push(precondition),
+            other => fields.add(FieldErrors::ALL, other.to_string()),
+        }
+    }
+    if fields.is_empty()
+        && let [only] = refusals.as_slice()
+    {
+        return Refusal::Precondition(only.clone()).into();
+    }
+    for precondition in &refusals {
+        fields.add(FieldErrors::ALL, with_remedy(precondition));
+    }
+    Problem::Fields(fields)
+}
+
+/// A plan for people and programs to look at; secrets are left out.
+pub(crate) fn shown(plan: &DeploymentPlan) -> Value {
+    let artefacts: Vec<Value> = plan
+        .artefacts()
+        .iter()
+        .map(|artefact| {
+            json!({
+                "name": artefact.name, "content_type": artefact.content_type,
+                "size": artefact.bytes.expose().len(), "sha256": artefact.sha256,
+            })
+        })
+        .collect();
+    json!({
+        "system_id": plan.system_id, "osystem": plan.target.os,
+        "distro_series": plan.target.release, "ephemeral_os": plan.running.resource().name(),
+        "kernel": plan.running.resource().full_subarch(), "storage": plan.storage,
+        "datasource": plan.datasource, "warnings": plan.warnings, "ignored": plan.ignored,
+        "digest": plan.digest(), "artefacts": artefacts,
+        "command_line": plan.boot.command_line.render(&plan.endpoints),
+    })
+}
+
+/// curtin's merged configuration.
+pub(crate) fn curtin_yaml(plan: &DeploymentPlan) -> Result<String, Problem> {
+    plan.artefact("curtin.yaml")
+        .and_then(|artefact| artefact.text())
+        .map(str::to_owned)
+        .ok_or_else(|| Problem::not_found("Nothing is installed by this deployment."))
+}
+
+/// Reads a storage layout and its options.
+pub(crate) fn storage_layout(fields: &Fields) -> Result<LayoutRequest, Problem> {
+    let mut errors = FieldErrors::new();
+    let text = |name: &str| fields.filled(name).map(|text| text.map(str::to_owned));
+    let basic = BasicOptions {
+        boot_size: errors.collect(fields.parsed::<Size>("boot_size")),
+        root_size: errors.collect(fields.parsed::<Size>("root_size")),
+        root_device: errors.collect(text("root_device")),
+        ..BasicOptions::default()
+    };
+    let layout = errors.collect(fields.required("storage_layout"));
+    let request = match layout {
+        "flat" => LayoutRequest::Flat(basic),
+        "lvm" => LayoutRequest::Lvm(LvmOptions {
+            basic,
+            vg_name: errors.collect(text("vg_name")),
+            lv_name: errors.collect(text("lv_name")),
+            lv_size: errors.collect(fields.parsed::<Size>("lv_size")),
+        }),
+        "bcache" => LayoutRequest::Bcache(BcacheOptions {
+            basic,
+            cache_device: errors.collect(text("cache_device")),
+            cache_mode: cache_mode(fields, &mut errors),
+            cache_size: errors.collect(fields.parsed::<Size>("cache_size")),
+            cache_no_part: errors.collect(fields.flag("cache_no_part")).unwrap_or(false),
+        }),
+        "vmfs6" => LayoutRequest::Vmfs6(basic),
+        "vmfs7" => LayoutRequest::Vmfs7(basic),
+        "blank" => LayoutRequest::Blank,
+        "" => LayoutRequest::default(),
+        other => {
+            errors.add(
+                "storage_layout",
+                format!(
+                    "'{}' is not a valid storage layout: expected flat, lvm, bcache, vmfs6, \
+                     vmfs7 or blank.",
+                    other.chars().take(32).collect::<String>()
+                ),
+            );
+            LayoutRequest::default()
+        }
+    };
+    errors.done()?;
+    Ok(request)
+}
+
+fn cache_mode(fields: &Fields, errors: &mut FieldErrors) -> CacheMode {
+    let Some(word) = errors.collect(fields.filled("cache_mode")) else {
+        return CacheMode::default();
+    };
+    serde_json::from_value(Value::String(word.to_owned())).unwrap_or_else(|_| {
+        errors.add("cache_mode", "Expected writeback, writethrough or writearound.");
+        CacheMode::default()
+    })
+}
+
+/// Reads a network model.
+pub(crate) fn network(text: &str) -> Result<Network, Problem> {
+    let network: Network =
+        yaml::from_str(text).map_err(|error| Problem::field("network", error.to_string()))?;
+    let problems = network.validate();
+    let mut errors = FieldErrors::new();
+    for problem in problems.iter().filter(|problem| problem.is_error()) {
+        errors.add("network", problem.to_string());
+    }
+    errors.done()?;
+    Ok(network)
+}

@@ -1,0 +1,60 @@
+//! `sstream`: verify, query, mirror and publish simplestreams from the command line.
+
+mod args;
+mod carry;
+mod mirror;
+mod open;
+mod progress;
+mod publish;
+mod query;
+mod serve;
+mod verify;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use args::{Arguments, Command};
+
+/// What a command ends with: done, or done and something is wrong.
+type Answer = Result<ExitCode, Box<dyn std::error::Error>>;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let answer = match arguments.command {
+        Command::Verify(arguments) => verify::run(arguments).await,
+        Command::Query(arguments) => query::run(arguments).await,
+        Command::Mirror(arguments) => mirror::run(arguments).await,
+        Command::Check(arguments) => mirror::check(arguments).await,
+        Command::Repair(arguments) => mirror::repair(arguments).await,
+        Command::Build(arguments) => publish::build(arguments),
+        Command::Sign(arguments) => publish::sign(arguments),
+        Command::Keygen(arguments) => publish::keygen(arguments),
+        Command::Serve(arguments) => serve::run(arguments).await,
+        Command::Contents(arguments) => carry::contents(arguments).await,
+        Command::Export(arguments) => carry::export(arguments).await,
+        Command::Import(arguments) => carry::import(arguments).await,
+        Command::Completions { shell } => {
+            args::completions(shell);
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Man => args::manual(),
+    };
+    answer.unwrap_or_else(|error| {
+        eprintln!("sstream: {}", chain(&*error));
+        ExitCode::FAILURE
+    })
+}
+
+/// An error with everything behind it, outermost first.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(link) = cause {
+        text.push_str(": ");
+        text.push_str(&link.to_string());
+        cause = link.source();
+    }
+    text
+}

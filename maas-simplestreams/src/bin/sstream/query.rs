@@ -1,0 +1,104 @@
+//! `sstream query`.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::io::{BufWriter, Write};
+use std::process::ExitCode;
+
+use maas_simplestreams::query::{query, record};
+use maas_simplestreams::repository::Repository;
+use maas_simplestreams::trust::TrustMemory;
+use maas_simplestreams::work::Retention;
+
+use crate::args::Query;
+use crate::{Answer, open};
+
+type Record<'a> = BTreeMap<&'a str, Cow<'a, str>>;
+
+/// Fills `%(field)s`; a field that an item does not have is empty.
+fn fill(template: &str, record: &Record<'_>) -> String {
+    let mut line = String::new();
+    let mut rest = template;
+    while let Some((before, after)) = rest.split_once("%(") {
+        line.push_str(before);
+        match after.split_once(")s") {
+            Some((field, after)) => {
+                line.push_str(record.get(field).map_or("", |text| text));
+                rest = after;
+            }
+            None => {
+                line.push_str("%(");
+                rest = after;
+            }
+        }
+    }
+    line.push_str(rest);
+    line
+}
+
+const TABLE: &str = "%(product_name)s\t%(version_name)s\t%(item_name)s\t%(size)s\t%(path)s";
+
+pub(crate) async fn run(arguments: Query) -> Answer {
+    let url = open::source_url(&arguments.source, arguments.path.as_deref())?;
+    let source = open::source(url, &arguments.trust, arguments.no_verify)?;
+    let mut repository =
+        Repository::open(source, open::transport()?, TrustMemory::default(), open::now()).await?;
+    let retention = arguments.max.map_or(Retention::AsSource, Retention::Newest);
+    let as_json = arguments.json || arguments.format == "json";
+    let mut out = BufWriter::new(std::io::stdout().lock());
+    let mut first = true;
+    let root = repository.source().url().clone();
+    for (content_id, entry) in repository.entries().to_vec() {
+        let is_products = entry.format().is_none_or(|format| format == "products:1.0");
+        if !is_products || entry.format().is_none() && entry.path().is_some() {
+            continue;
+        }
+        let document = repository.products(&content_id).await?;
+        for item in query(document.verified_or_unverified(), &arguments.filters, retention) {
+            let record = record(&item, &root);
+            if as_json {
+                out.write_all(if first { b"[\n" } else { b",\n" })?;
+                write_record(&mut out, &record)?;
+            } else {
+                let template = if arguments.format == "table" { TABLE } else { &arguments.format };
+                writeln!(out, "{}", fill(template, &record))?;
+            }
+            first = false;
+        }
+    }
+    if as_json {
+        out.write_all(if first { b"[]\n" } else { b"\n]\n" })?;
+    }
+    out.flush()?;
+    for alarm in repository.alarms() {
+        eprintln!("sstream: warning: {alarm}");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// One record of the list, indented by two blanks per level.
+fn write_record(out: &mut impl Write, record: &Record<'_>) -> std::io::Result<()> {
+    out.write_all(b"  {")?;
+    for (place, (name, value)) in record.iter().enumerate() {
+        out.write_all(if place == 0 { b"\n    " } else { b",\n    " })?;
+        write_ascii(out, name)?;
+        out.write_all(b": ")?;
+        write_ascii(out, value)?;
+    }
+    out.write_all(b"\n  }")
+}
+
+/// A JSON string with everything beyond ASCII escaped, as the Python tools print it.
+fn write_ascii(out: &mut impl Write, text: &str) -> std::io::Result<()> {
+    let quoted = serde_json::to_string(text)?;
+    for letter in quoted.chars() {
+        if letter == '\u{7f}' || letter.is_ascii() {
+            write!(out, "{letter}")?;
+        } else {
+            for unit in letter.encode_utf16(&mut [0; 2]) {
+                write!(out, "\\u{unit:04x}")?;
+            }
+        }
+    }
+    Ok(())
+}

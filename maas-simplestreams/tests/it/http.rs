@@ -1,0 +1,263 @@
+//! Metadata and files over HTTP, from friendly servers and from hostile ones.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use maas_simplestreams::date::Timestamp;
+use maas_simplestreams::digest::Sha256;
+use maas_simplestreams::fetch::{FetchError, FetchOptions, Fetched, fetch};
+use maas_simplestreams::path::ContentId;
+use maas_simplestreams::publish::{Content, NewItem, NewProduct, NewVersion, Signing, Stream};
+use maas_simplestreams::repository::{Repository, RepositoryError, Source};
+use maas_simplestreams::sign::SigningKey;
+use maas_simplestreams::signature::{Keyring, OpenPgp};
+use maas_simplestreams::store::BlobStore;
+use maas_simplestreams::transport::{
+    HttpOptions, Request, Standard, Transport, TransportErrorKind,
+};
+use maas_simplestreams::trust::TrustMemory;
+
+use crate::server::{Asked, Reply, Server};
+
+const NOW: Timestamp = Timestamp::from_seconds(1_780_000_000);
+
+fn transport() -> Arc<dyn Transport> {
+    let mut options = HttpOptions::default();
+    options.idle_timeout = Duration::from_millis(500);
+    Standard::shared(&options).unwrap()
+}
+
+fn options() -> FetchOptions {
+    let mut options = FetchOptions::default();
+    options.first_pause = Duration::from_millis(1);
+    options.idle_timeout = Duration::from_millis(500);
+    options
+}
+
+fn content() -> Vec<u8> {
+    (0..2_000_000u32).map(|n| u8::try_from(n % 253).unwrap()).collect()
+}
+
+/// Serves a directory with ranges.
+fn serve_directory(root: std::path::PathBuf) -> Server {
+    Server::start(move |asked: &Asked, reply: &mut Reply| {
+        match std::fs::read(root.join(asked.path.trim_start_matches('/'))) {
+            Ok(body) => reply.answer("200 OK", "", &body),
+            Err(_) => reply.answer("404 Not Found", "", b"nothing here"),
+        }
+    })
+}
+
+async fn fetch_from(
+    server: &Server,
+) -> (Result<Fetched, FetchError>, BlobStore, tempfile::TempDir) {
+    let directory = tempfile::tempdir().unwrap();
+    let store = BlobStore::open(directory.path()).await.unwrap();
+    let content = content();
+    let urls = [format!("{}file", server.url).parse().unwrap()];
+    let (digest, size) = (Sha256::of(&content), content.len() as u64);
+    let answer = fetch(&*transport(), &store, digest, size, &urls, &options(), &()).await;
+    (answer, store, directory)
+}
+
+#[tokio::test]
+async fn a_stream_is_opened_verified_and_its_files_are_fetched() {
+    let root = tempfile::tempdir().unwrap();
+    let key = SigningKey::generate("Throw-away", NOW).unwrap();
+    let item = NewItem::from_bytes("files/a b:c", content());
+    let product = NewProduct::new("p").version(NewVersion::new("1").item("i", item));
+    Stream::new(NOW)
+        .content(Content::new("c:d", "image-ids").product(product))
+        .write(root.path(), Signing::Signed { key: &key, at: NOW })
+        .unwrap();
+    let encoded = root.path().join("files/a%20b:c");
+    std::fs::rename(root.path().join("files/a b:c"), encoded).unwrap();
+    let server = serve_directory(root.path().to_path_buf());
+    let verifier = OpenPgp::new(Keyring::from_bytes(&key.public_keyring().unwrap()).unwrap());
+    let source = Source::verified(server.url.parse().unwrap(), Arc::new(verifier));
+    let mut repository =
+        Repository::open(source, transport(), TrustMemory::default(), NOW).await.unwrap();
+    let document = repository.products(&ContentId::new("c:d").unwrap()).await.unwrap();
+    let products = document.content.verified().unwrap();
+    let file = products.items().next().unwrap().file().unwrap();
+    let store_root = tempfile::tempdir().unwrap();
+    let store = BlobStore::open(store_root.path()).await.unwrap();
+    let url = repository.source().url().join(&file.path);
+    let digest = Sha256::of(&content());
+    let fetched = fetch(&*transport(), &store, digest, file.size, &[url], &options(), &()).await;
+    assert!(matches!(fetched, Ok(Fetched::Transferred { bytes: 2_000_000 })));
+    assert_eq!(
+        server.paths(),
+        ["/streams/v1/index.sjson", "/streams/v1/c:d.sjson", "/files/a%20b:c"],
+        "each document is fetched once"
+    );
+}
+
+#[tokio::test]
+async fn an_endless_index_is_cut_at_its_limit() {
+    let server = Server::start(|_, reply| {
+        reply.raw(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n{\"a\":\"");
+        let block = vec![b'x'; 1 << 16];
+        while reply.raw(&block) {}
+    });
+    let mut limits = maas_simplestreams::limits::Limits::default();
+    limits.products_bytes = 8 << 20;
+    let source = Source::unverified(server.url.parse().unwrap()).limits(limits);
+    let refused = Repository::open(source, transport(), TrustMemory::default(), NOW).await;
+    assert!(matches!(refused, Err(RepositoryError::Fetch { cause, .. })
+        if matches!(cause.kind, TransportErrorKind::TooLong(_))));
+    // What the sockets buffer comes on top.
+    assert!(server.sent.load(Ordering::Relaxed) < 32 << 20);
+}
+
+#[tokio::test]
+async fn the_body_of_an_error_is_no_document() {
+    let server = Server::start(|_, reply| {
+        reply.answer("500 Oops", "", br#"{"format":"index:1.0","index":{}}"#);
+    });
+    let source = Source::unverified(server.url.parse().unwrap());
+    let refused = Repository::open(source, transport(), TrustMemory::default(), NOW).await;
+    assert!(matches!(refused, Err(RepositoryError::Fetch { cause, .. })
+        if cause.kind == TransportErrorKind::Status(500)));
+    assert_eq!(server.paths().len(), 4);
+}
+
+#[tokio::test]
+async fn truncated_files_are_resumed() {
+    let server = Server::start(|asked, reply| {
+        let content = content();
+        let start = asked.range_start();
+        let rest = &content[start..];
+        let status = if start > 0 { "206 Partial Content" } else { "200 OK" };
+        let head = format!(
+            "HTTP/1.1 {status}\r\nContent-Length: {}\r\nContent-Range: bytes {start}-{}/{}\r\nConnection: close\r\n\r\n",
+            rest.len(),
+            content.len() - 1,
+            content.len()
+        );
+        reply.raw(head.as_bytes());
+        // At most 700,000 bytes per connection.
+        reply.raw(&rest[..rest.len().min(700_000)]);
+    });
+    let (answer, store, _directory) = fetch_from(&server).await;
+    assert!(matches!(answer, Ok(Fetched::Transferred { bytes: 2_000_000 })), "{answer:?}");
+    assert_eq!(server.paths().len(), 3);
+    assert_eq!(store.check(&Sha256::of(&content())).await.unwrap(), Some(true));
+}
+
+#[tokio::test]
+async fn a_server_that_ignores_ranges_does_no_harm() {
+    let cut = std::sync::atomic::AtomicBool::new(true);
+    let server = Server::start(move |_, reply| {
+        let content = content();
+        let head = format!(
+            "HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+            content.len()
+        );
+        reply.raw(head.as_bytes());
+        let end = if cut.swap(false, Ordering::Relaxed) { 600_000 } else { content.len() };
+        reply.raw(&content[..end]);
+    });
+    let (answer, store, _directory) = fetch_from(&server).await;
+    assert!(answer.is_ok(), "{answer:?}");
+    assert_eq!(store.check(&Sha256::of(&content())).await.unwrap(), Some(true));
+}
+
+#[tokio::test]
+async fn an_endless_file_is_cut_at_its_size() {
+    let server = Server::start(|_, reply| {
+        reply.raw(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n");
+        let block = vec![0; 1 << 16];
+        while reply.raw(&block) {}
+    });
+    let (answer, store, directory) = fetch_from(&server).await;
+    assert!(matches!(answer, Err(FetchError::Store { .. })), "{answer:?}");
+    assert!(store.list().await.unwrap().is_empty());
+    for entry in std::fs::read_dir(directory.path().join("partial")).unwrap() {
+        assert!(entry.unwrap().metadata().unwrap().len() <= 2_000_000);
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_sends_nothing_is_given_up() {
+    let server = Server::start(|_, _| std::thread::sleep(Duration::from_secs(30)));
+    let start = Instant::now();
+    let (answer, _store, _directory) = fetch_from(&server).await;
+    assert!(matches!(answer, Err(FetchError::Transport { cause, .. })
+        if cause.kind == TransportErrorKind::TimedOut));
+    assert!(start.elapsed() < Duration::from_secs(20));
+}
+
+#[tokio::test]
+async fn a_file_that_changes_between_attempts_is_refused() {
+    let server = Server::start(|asked, reply| {
+        let mut content = content();
+        let start = asked.range_start();
+        if start > 0 {
+            content.iter_mut().for_each(|byte| *byte ^= 1);
+        }
+        let rest = &content[start..];
+        let status = if start > 0 { "206 Partial Content" } else { "200 OK" };
+        let head = format!(
+            "HTTP/1.1 {status}\r\nContent-Length: {}\r\nContent-Range: bytes {start}-1999999/2000000\r\nConnection: close\r\n\r\n",
+            rest.len()
+        );
+        reply.raw(head.as_bytes());
+        reply.raw(&rest[..rest.len().min(1_200_000)]);
+    });
+    let (answer, store, _directory) = fetch_from(&server).await;
+    assert!(answer.is_err());
+    assert!(store.list().await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn redirects_are_followed_only_where_they_may_lead() {
+    let server = Server::start(|asked, reply| {
+        let to = match asked.path.as_str() {
+            "/good" => "/there",
+            "/file" => "file:///etc/passwd",
+            "/loop" => "/loop",
+            "/there" => return reply.answer("200 OK", "", b"content"),
+            _ => return reply.answer("404 Not Found", "", b""),
+        };
+        reply.answer("302 Found", &format!("Location: {to}\r\n"), b"");
+    });
+    let transport = transport();
+    let get = |path: &str| {
+        let url: url::Url = format!("{}{path}", server.url).parse().unwrap();
+        let transport = Arc::clone(&transport);
+        async move { transport.fetch(Request::new(url.clone())).await?.read_to_end(&url, 100).await }
+    };
+    assert_eq!(&get("good").await.unwrap()[..], b"content");
+    for path in ["file", "loop"] {
+        let refused = get(path).await.unwrap_err();
+        assert!(matches!(refused.kind, TransportErrorKind::Redirect), "{path}: {refused:?}");
+    }
+    assert!(server.paths().len() < 12);
+}
+
+#[tokio::test]
+async fn bodies_are_never_decompressed() {
+    let server = Server::start(|_, reply| {
+        reply.answer("200 OK", "Content-Encoding: gzip\r\n", b"\x1f\x8b not really");
+    });
+    let url: url::Url = server.url.parse().unwrap();
+    let response = transport().fetch(Request::new(url.clone())).await.unwrap();
+    assert_eq!(&response.read_to_end(&url, 100).await.unwrap()[..], b"\x1f\x8b not really");
+    let asked = server.asked.lock().unwrap();
+    assert_eq!(asked[0].header("accept-encoding"), Some("identity"));
+}
+
+#[tokio::test]
+async fn credentials_in_a_url_appear_in_no_error() {
+    let url: url::Url = "http://user:geheim@127.0.0.1:1/x".parse().unwrap();
+    let error = transport().fetch(Request::new(url)).await.unwrap_err();
+    let mut text = format!("{error} {error:?}");
+    let mut cause = std::error::Error::source(&error);
+    while let Some(link) = cause {
+        text += &format!(" {link}");
+        cause = link.source();
+    }
+    assert!(!text.contains("geheim"), "{text}");
+}

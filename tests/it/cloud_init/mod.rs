@@ -1,0 +1,27 @@
+//! A machine's whole life with the distribution's own cloud-init, which nobody here wrote.
+//!
+//! The machine is a Debian root booted stage by stage (`tests/cloud_init/boot`); the firmware's
+//! and the initrd's part is played here, curtin's by `tests/cloud_init/curtin`. Our runner, our
+//! resources program and the real cloud-init run in it and speak to a real region and rack.
+//!
+//! Needs root, debootstrap and, once, a Debian mirror; says `SKIPPED: …` without them, and fails
+//! instead when `MAAS_TEST_PEERS=require` is set.
+
+#![allow(clippy::unwrap_used)]
+
+mod api;
+mod machine;
+mod story;
+
+/// A running region with its rack.
+#[derive(Debug, Clone)]
+pub(crate) struct Region {
+    /// Without the path, e.g. `http://127.0.0.1:5240`.
+    pub(crate) region_url: String,
+    /// Without the path, e.g. `http://127.0.0.1:5248`.
+    pub(crate) rack_url: String,
+    /// An administrator's key: consumer key, token key and token secret with colons between.
+    pub(crate) api_key: String,
+}
+
+pub(crate) use story::{whole_life, wrong_credentials_are_refused};
