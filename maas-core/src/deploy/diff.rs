@@ -81,6 +81,11 @@ fn named(list: &[Value]) -> Option<Vec<(&str, &Value)>> {
     Some(things)
 }
 
+/// What is inside a value, by name.
+type Entries<'a> = Vec<(&'a str, &'a Value)>;
+/// How the path of something inside is made.
+type Join = fn(&str, &str) -> String;
+
 fn compare(
     artefact: &str,
     path: &str,
@@ -91,30 +96,29 @@ fn compare(
     let mut push = |path: String, change| {
         differences.push(PlanDifference { artefact: artefact.to_owned(), path, change });
     };
-    let (here, there, join): (Vec<(&str, &Value)>, Vec<(&str, &Value)>, fn(&str, &str) -> String) =
-        match (one, other) {
-            (Value::Map(here), Value::Map(there)) => {
-                (here.iter().collect(), there.iter().collect(), |path, key| match path {
-                    "" => key.to_owned(),
-                    path => format!("{path}.{key}"),
-                })
-            }
-            (Value::List(here), Value::List(there)) => match (named(here), named(there)) {
-                (Some(here), Some(there)) => (here, there, |path, name| format!("{path}[{name}]")),
-                _ => {
-                    if here != there {
-                        push(path.to_owned(), Change::Changed);
-                    }
-                    return;
-                }
-            },
+    let (here, there, join): (Entries<'_>, Entries<'_>, Join) = match (one, other) {
+        (Value::Map(here), Value::Map(there)) => {
+            (here.iter().collect(), there.iter().collect(), |path, key| match path {
+                "" => key.to_owned(),
+                path => format!("{path}.{key}"),
+            })
+        }
+        (Value::List(here), Value::List(there)) => match (named(here), named(there)) {
+            (Some(here), Some(there)) => (here, there, |path, name| format!("{path}[{name}]")),
             _ => {
-                if one != other {
+                if here != there {
                     push(path.to_owned(), Change::Changed);
                 }
                 return;
             }
-        };
+        },
+        _ => {
+            if one != other {
+                push(path.to_owned(), Change::Changed);
+            }
+            return;
+        }
+    };
     for (key, value) in &here {
         let path = join(path, key);
         match there.iter().find(|(have, _)| have == key) {
