@@ -189,7 +189,7 @@ impl Storage {
     }
 
     /// Every use of a volume: the user in words, and the volume's id.
-    fn uses(&self) -> Vec<(String, String)> {
+    pub(super) fn uses(&self) -> Vec<(String, String)> {
         let mut uses: Vec<(String, String)> = Vec::new();
         for disk in &self.disks {
             if disk.table.is_some() {
