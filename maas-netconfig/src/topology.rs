@@ -202,6 +202,16 @@ impl Topology {
         self.devices = order.into_iter().filter_map(|at| slots[at].take()).collect();
     }
 
+    /// Whether every default name server and search domain is on some device.
+    pub(crate) fn carries_default_dns(&self) -> bool {
+        let takes_all = |device: &Device| !device.addresses.is_empty() && device.dns.is_empty();
+        let has = |found: &dyn Fn(&Dns) -> bool| {
+            self.devices.iter().any(|device| takes_all(device) || found(&device.dns))
+        };
+        self.dns.servers.iter().all(|server| has(&|dns| dns.servers.contains(server)))
+            && self.dns.search.iter().all(|domain| has(&|dns| dns.search.contains(domain)))
+    }
+
     /// The same network in normal form, for comparison: global name servers are given to the
     /// devices that use them and stay global only where no device has them; members, routes and
     /// devices are in a fixed order.

@@ -89,7 +89,11 @@ json.dump(out, sys.stdout)
 "#;
 
 fn argv(plan: &Plan) -> Vec<Vec<String>> {
-    plan.commands().unwrap().iter().map(|command| command.arguments().to_vec()).collect()
+    plan.commands()
+        .unwrap()
+        .iter()
+        .map(|command| command.arguments().map(str::to_owned).collect())
+        .collect()
 }
 
 #[track_caller]

@@ -49,7 +49,8 @@ impl Plan {
     /// The plan as a shell script; it finds the cards on the host by their MAC addresses.
     pub fn shell(&self) -> String {
         let plan = self.with_variables();
-        let mut script = String::from(HEAD);
+        let mut script = String::with_capacity(64 * 1024);
+        script.push_str(HEAD);
         for (at, switch) in self.switches.iter().enumerate() {
             for (card, uplink) in switch.uplinks.iter().enumerate() {
                 let variable = format!("card_{at}_{card}");
@@ -86,7 +87,8 @@ impl Plan {
                 .collect();
             let cards: Vec<&str> = cards.iter().map(String::as_str).collect();
             for command in build(switch, &cards) {
-                put(&mut script, format_args!("    {}", line(&command)));
+                script.push_str("    ");
+                line(&mut script, &command);
             }
             script.push_str("}\n");
         }
@@ -111,7 +113,7 @@ impl Plan {
         script.push_str(REMOVE);
         script.push_str("for build in $waiting; do $build; done\n");
         for command in plan.routes_and_dns() {
-            put(&mut script, format_args!("{}", line(&command)));
+            line(&mut script, &command);
         }
         script.push_str("echo 'maas-network: done'\n");
         script
@@ -139,26 +141,28 @@ fn put(script: &mut String, line: std::fmt::Arguments<'_>) {
     writeln!(script, "{line}").ok();
 }
 
-/// One command of the script, with variables in double quotes.
-fn line(command: &Command) -> String {
-    let mut line = String::from("run esxcli");
-    for argument in command.arguments() {
-        line.push(' ');
-        if argument.contains(VARIABLE) {
-            line.push('"');
+/// Appends one command, with variables in double quotes.
+fn line(script: &mut String, command: &Command) {
+    script.push_str("run esxcli");
+    for (argument, is_fixed) in command.words_and_values() {
+        script.push(' ');
+        if is_fixed {
+            script.push_str(argument);
+        } else if argument.contains(VARIABLE) {
+            script.push('"');
             for (at, part) in argument.split(VARIABLE).enumerate() {
                 if at % 2 == 1 {
-                    line.push_str("${");
-                    line.push_str(part);
-                    line.push('}');
+                    script.push_str("${");
+                    script.push_str(part);
+                    script.push('}');
                 } else {
-                    line.push_str(part);
+                    script.push_str(part);
                 }
             }
-            line.push('"');
+            script.push('"');
         } else {
-            line.push_str(&quote(argument));
+            script.push_str(&quote(argument));
         }
     }
-    line
+    script.push('\n');
 }
