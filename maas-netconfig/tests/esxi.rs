@@ -184,7 +184,7 @@ fn generated_networks_run_without_complaint_and_end_in_the_wanted_state() {
     for ((name, plan), result) in plans.iter().zip(replay(&esxcli, &text, "1", &lists)) {
         check_run(plan, &result, name);
     }
-    for (name, plan) in plans.iter().step_by(plans.len() / 6 + 1) {
+    for (name, plan) in plans.iter().step_by(plans.len() / 3 + 1) {
         let state = run_script(&esxcli, &text, "1", plan, name);
         check(plan, &state, name);
     }

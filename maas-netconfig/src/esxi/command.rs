@@ -83,24 +83,23 @@ impl Plan {
             }
             let nics: Option<Vec<&str>> =
                 switch.uplinks.iter().map(|uplink| uplink.nic.as_deref()).collect();
-            commands.extend(build(switch, &nics?));
+            build(&mut commands, switch, &nics?, Naming::Planned);
         }
         if self.switches.is_empty() {
             commands.extend(remove_stock());
         }
-        commands.extend(self.routes_and_dns());
+        self.routes_and_dns(&mut commands, Naming::Planned);
         Some(commands)
     }
 
     /// The commands that come after all switches.
-    pub(super) fn routes_and_dns(&self) -> Vec<Command> {
-        let mut commands = Vec::new();
+    pub(super) fn routes_and_dns(&self, commands: &mut Vec<Command>, naming: Naming) {
         for route in &self.routes {
             let via = route.via;
             commands.push(match &route.vmk {
-                Some(vmk) => {
-                    Command::words("network ip interface ipv6 set").opt("-i", vmk).opt("-g", via)
-                }
+                Some(vmk) => Command::words("network ip interface ipv6 set")
+                    .opt("-i", naming.of(vmk))
+                    .opt("-g", via),
                 None => {
                     let add = match Family::of(&via) {
                         Family::V4 => Command::words("network ip route ipv4 add"),
@@ -121,7 +120,6 @@ impl Plan {
         for domain in &self.dns.search {
             commands.push(Command::words("network ip dns search add").opt("-d", domain));
         }
-        commands
     }
 }
 
@@ -133,10 +131,38 @@ fn remove_stock() -> [Command; 3] {
     ]
 }
 
-/// The commands for one switch with these cards.
-pub(super) fn build(switch: &Switch, nics: &[&str]) -> Vec<Command> {
-    let name = switch.name.as_str();
-    let mut commands = Vec::with_capacity(4 + nics.len() + 5 * switch.port_groups.len());
+/// What switches and VMkernel interfaces are called in commands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Naming {
+    /// As the plan says.
+    Planned,
+    /// By shell variables with the planned names.
+    Variables,
+}
+
+impl Naming {
+    fn of(self, name: &str) -> String {
+        match self {
+            Self::Planned => name.to_owned(),
+            Self::Variables => {
+                let mut variable = String::with_capacity(name.len() + 2);
+                variable.push(VARIABLE);
+                variable.push_str(name);
+                variable.push(VARIABLE);
+                variable
+            }
+        }
+    }
+}
+
+/// Marks a word that a script replaces by the value of a shell variable. No name that reaches a
+/// command can contain it.
+pub(super) const VARIABLE: char = '\u{1}';
+
+/// Appends the commands for one switch with these cards.
+pub(super) fn build(commands: &mut Vec<Command>, switch: &Switch, nics: &[&str], naming: Naming) {
+    let name = naming.of(&switch.name);
+    let name = name.as_str();
     commands.push(Command::words("network vswitch standard add").opt("-v", name));
     let set = Command::words("network vswitch standard set");
     commands.push(set.opt("-m", switch.mtu).opt("-v", name));
@@ -156,12 +182,11 @@ pub(super) fn build(switch: &Switch, nics: &[&str]) -> Vec<Command> {
         commands.push(policy);
     }
     for group in &switch.port_groups {
-        port_group(&mut commands, group, name);
+        port_group(commands, group, name, naming);
     }
-    commands
 }
 
-fn port_group(commands: &mut Vec<Command>, group: &PortGroup, switch: &str) {
+fn port_group(commands: &mut Vec<Command>, group: &PortGroup, switch: &str, naming: Naming) {
     let add = Command::words("network vswitch standard portgroup add");
     commands.push(add.opt("-p", &group.name).opt("-v", switch));
     if let Some(vlan) = group.vlan {
@@ -169,12 +194,13 @@ fn port_group(commands: &mut Vec<Command>, group: &PortGroup, switch: &str) {
         commands.push(set.opt("-p", &group.name).opt("-v", vlan));
     }
     if let Some(vmk) = &group.vmk {
-        vmkernel(commands, vmk, &group.name);
+        vmkernel(commands, vmk, &group.name, naming);
     }
 }
 
-fn vmkernel(commands: &mut Vec<Command>, vmk: &VmKernel, group: &str) {
-    let name = vmk.name.as_str();
+fn vmkernel(commands: &mut Vec<Command>, vmk: &VmKernel, group: &str, naming: Naming) {
+    let name = naming.of(&vmk.name);
+    let name = name.as_str();
     let mut add = Command::words("network ip interface add")
         .opt("-i", name)
         .opt("-p", group)

@@ -264,16 +264,13 @@ impl<'a> Make<'a> {
     }
 
     fn uplink(&mut self, root: &Device, member: &IfName) -> Option<Uplink> {
-        let card = match self.by_name.get(member).copied() {
-            Some(card) => card,
-            None => {
-                self.error(
-                    Code::UnknownInterface,
-                    path(root),
-                    format!("there is no interface {member} to build on"),
-                );
-                return None;
-            }
+        let Some(card) = self.by_name.get(member).copied() else {
+            self.error(
+                Code::UnknownInterface,
+                path(root),
+                format!("there is no interface {member} to build on"),
+            );
+            return None;
         };
         let Kind::Physical { mac } = card.kind else {
             self.error(Code::KindUnfit, path(root), format!("{member} is not physical"));
