@@ -10,9 +10,7 @@ use maas_simplestreams::select::Chosen;
 use super::error::SyncError;
 use crate::clock;
 use crate::images::bootloaders::{is_plain_name, unpack};
-use crate::images::documents::{
-    BootSource, BootloaderDocument, ResourceDocument, resource_key,
-};
+use crate::images::documents::{BootSource, BootloaderDocument, ResourceDocument, resource_key};
 use crate::region::Region;
 use crate::store::{Document, Stored};
 
