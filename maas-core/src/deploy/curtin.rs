@@ -164,6 +164,9 @@ fn main(inputs: &Inputs<'_>) -> Value {
         Value::list([
             "wget",
             "--no-proxy",
+            // A region that is being restarted must not fail an installation that is done.
+            "--tries=20",
+            "--retry-connrefused",
             off.as_str(),
             "--post-data",
             "op=netboot_off",

@@ -20,7 +20,7 @@ use crate::cloud_init::{
 };
 use crate::curtin::{self, ConfigFile, InstallerError, Source};
 use crate::id::SystemId;
-use crate::image::{BootResource, EphemeralImage, Images, Origin};
+use crate::image::{BootResource, EphemeralImage, ImageFile, Images, Origin};
 use crate::machine::{DeploymentSummary, Machine, NodeCredentials, Precondition, Role, Status};
 use crate::secret::Secret;
 use crate::storage::{BootMethod, CustomLayout, LayoutRequest, Platform, Storage};
@@ -249,6 +249,11 @@ impl DeploymentPlan {
     #[must_use]
     pub fn artefacts(&self) -> &[Artefact] {
         &self.artefacts
+    }
+
+    /// Every image file that the machine fetches by this plan; a file may occur twice.
+    pub fn files(&self) -> impl Iterator<Item = &ImageFile> {
+        self.target.files.iter().chain(&self.running.resource().files)
     }
 
     /// The document of this name.
