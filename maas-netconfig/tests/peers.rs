@@ -395,3 +395,67 @@ for number, document in enumerate(documents):
             bad.append([number, entry.get("name"), error.message, list(map(str, error.path))])
 json.dump(bad[:20], sys.stdout)
 "##;
+
+/// Reads each document with curtin's own parser and renders ifupdown's file from it.
+const CURTIN: &str = r#"
+import json, logging, sys
+from unittest import mock
+path, *documents = json.load(sys.stdin)
+sys.path.insert(0, path)
+# What curtin needs elsewhere; its network part does not touch these.
+for name in ["packaging", "packaging.version", "aptsources", "aptsources.sourceslist", "oauthlib", "oauthlib.oauth1"]:
+    try:
+        __import__(name)
+    except ImportError:
+        sys.modules[name] = mock.MagicMock()
+import curtin.net
+said = []
+class Said(logging.Handler):
+    def emit(self, record):
+        if record.levelno >= logging.WARNING:
+            said.append(record.getMessage())
+logging.getLogger().addHandler(Said())
+out = []
+for document in documents:
+    del said[:]
+    try:
+        state = curtin.net.parse_net_config_data(document)
+        text = curtin.net.render_interfaces(state)
+        out.append([text, list(said)])
+    except Exception as error:
+        out.append([None, [repr(error)]])
+json.dump(out, sys.stdout)
+"#;
+
+#[test]
+fn curtin_reads_its_dialect_and_renders_every_address_and_route() {
+    let Some(source) = std::env::var_os("MAAS_CURTIN_SOURCE").map(PathBuf::from) else {
+        skip("curtin", "set MAAS_CURTIN_SOURCE to a checkout of curtin");
+        return;
+    };
+    let Some(python) = python("yaml") else { return };
+    let topologies: Vec<(u64, Topology)> =
+        (0..models()).map(|seed| (seed, resolved(seed, SourceRouting::Off))).collect();
+    let mut cases = vec![serde_json::json!(source.to_str().unwrap())];
+    cases.extend(topologies.iter().map(|(_, topology)| {
+        serde_json::to_value(v1::render(topology, Dialect::CurtinEni).network()).unwrap()
+    }));
+    let rendered = run_python(&python, CURTIN, &cases);
+    assert_eq!(rendered.len(), topologies.len());
+    for ((seed, topology), result) in topologies.iter().zip(&rendered) {
+        assert_eq!(result[1], serde_json::json!([]), "model {seed}");
+        let text = result[0].as_str().unwrap();
+        for device in &topology.devices {
+            for address in &device.addresses {
+                assert!(
+                    text.contains(&address.addr().to_string()),
+                    "model {seed}: {address}\n{text}"
+                );
+            }
+            for route in &device.routes {
+                let via = route.via.unwrap().to_string();
+                assert!(text.contains(&via), "model {seed}: {via}\n{text}");
+            }
+        }
+    }
+}
