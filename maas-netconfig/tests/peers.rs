@@ -2,7 +2,9 @@
 //! PyYAML, curtin.
 //!
 //! A peer that is not installed skips its test, loudly; `MAAS_TEST_PEERS=require` makes that a
-//! failure. `MAAS_TEST_MODELS` sets how many generated networks go through each (300 by default;
+//! failure for those that distributions package (netplan.io, cloud-init, python3-yaml). The others
+//! are named by variables: `NETPLAN_1_CONFIGURE` (the generator of netplan 1.x),
+//! `MAAS_CLOUD_INIT_SCHEMA` (schema-network-config-v1.json), `MAAS_CURTIN_SOURCE` (a checkout). `MAAS_TEST_MODELS` sets how many generated networks go through each (300 by default;
 //! the full run uses 10000).
 #![allow(clippy::unwrap_used, missing_docs)]
 
@@ -16,7 +18,7 @@ use std::process::Command;
 
 use maas_netconfig::testing::{Flavour, MOST, network};
 use maas_netconfig::{Dialect, Rendered, SourceRouting, Topology, netplan, v1, yaml};
-use shared::{models, python, run_python, skip};
+use shared::{models, python, run_python, skip, skip_optional};
 
 fn resolved(seed: u64, routing: SourceRouting) -> Topology {
     let size = u8::try_from(seed % (u64::from(MOST) + 1)).unwrap();
@@ -53,10 +55,22 @@ fn generate(generator: &Path, text: &str, root: &Path) -> Result<(), String> {
 #[test]
 fn netplan_takes_every_rendering_without_a_word() {
     let Some(generator) = generator() else { return };
+    takes_every_rendering(&generator);
+}
+
+#[test]
+fn netplan_1_takes_every_rendering_without_a_word() {
+    let Some(generator) = std::env::var_os("NETPLAN_1_CONFIGURE").map(PathBuf::from) else {
+        skip_optional("netplan 1.x", "set NETPLAN_1_CONFIGURE to its configure program");
+        return;
+    };
+    takes_every_rendering(&generator);
+}
+
+fn takes_every_rendering(generator: &Path) {
     let count = models();
     std::thread::scope(|scope| {
         for half in 0..2 {
-            let generator = &generator;
             scope.spawn(move || {
                 for seed in (half..count).step_by(2) {
                     let routing =
@@ -259,6 +273,10 @@ fn sections(text: &str) -> Vec<String> {
         .into_iter()
         .filter(|(_, lines)| !lines.is_empty())
         .map(|(name, mut lines)| {
+            // A link-local router is on the link, said or unsaid.
+            if lines.iter().any(|line| line.starts_with("Gateway=fe80:")) {
+                lines.retain(|line| line != "GatewayOnLink=true");
+            }
             if name != "[Network]" {
                 lines.sort();
             }
@@ -353,7 +371,7 @@ fn schema(python: &Path) -> Option<PathBuf> {
     let packaged = packaged.first().and_then(|path| path.as_str()).map(PathBuf::from);
     let found = named.into_iter().chain(packaged).find(|path| path.exists());
     if found.is_none() {
-        skip(
+        skip_optional(
             "cloud-init's schema of v1",
             "this cloud-init has none; set MAAS_CLOUD_INIT_SCHEMA to schema-network-config-v1.json",
         );
@@ -430,7 +448,7 @@ json.dump(out, sys.stdout)
 #[test]
 fn curtin_reads_its_dialect_and_renders_every_address_and_route() {
     let Some(source) = std::env::var_os("MAAS_CURTIN_SOURCE").map(PathBuf::from) else {
-        skip("curtin", "set MAAS_CURTIN_SOURCE to a checkout of curtin");
+        skip_optional("curtin", "set MAAS_CURTIN_SOURCE to a checkout of curtin");
         return;
     };
     let Some(python) = python("yaml") else { return };
