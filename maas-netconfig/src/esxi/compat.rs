@@ -139,7 +139,7 @@ impl Script<'_> {
     fn add_uplink(&mut self, id: &str, switch: &str) {
         match self.nic(id) {
             Some(nic) => {
-                self.run("network vswitch standard uplink add", &["-u", &nic, "-v", switch])
+                self.run("network vswitch standard uplink add", &["-u", &nic, "-v", switch]);
             }
             None => self.warn(format!("no card has the address of {id}")),
         }
