@@ -145,6 +145,13 @@ impl<'a> Make<'a> {
             if device.extra.contains_key("openvswitch") || device.extra.contains_key("parameters") {
                 self.error(Code::Unsupported, path(device), "ESXi has no Open vSwitch");
             }
+            if device.name.as_str().starts_with('-') {
+                self.error(
+                    Code::ValueUnfit,
+                    path(device),
+                    "esxcli would take the name of the port group for an option",
+                );
+            }
             if device.is_configured() && self.bond_of(&device.name).is_some() {
                 self.error(
                     Code::MemberConfigured,

@@ -556,6 +556,14 @@ impl Reader {
                 }
             }
         }
+        for name in self.topology.circular() {
+            let problem =
+                Problem::error(Code::Cycle, format!("network.{name}"), "it is built on itself");
+            problems.push(match self.places.get(name) {
+                Some(node) => problem.at(node.line, node.column),
+                None => problem,
+            });
+        }
         self.found.problems.append(&mut problems);
     }
 }

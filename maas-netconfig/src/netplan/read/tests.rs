@@ -102,6 +102,7 @@ fn what_netplan_refuses_is_refused() {
         ("ethernets: {e: {mtu: big}}", "value-unfit"),
         ("ethernets: {e: {dhcp4: perhaps}}", "value-unfit"),
         ("ethernets: {e: {routes: [{to: default}]}}", "route-unfit"),
+        ("vlans: {v: {id: 5, link: v}}", "cycle"),
         ("ethernets: [e]", "value-unfit"),
     ] {
         let refused = parse(&format!("{{version: 2, {text}}}"), Unknown::Refuse).unwrap_err();
