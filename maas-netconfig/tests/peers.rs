@@ -230,7 +230,7 @@ fn sections(text: &str) -> Vec<String> {
     for line in text.lines().filter(|line| !line.is_empty()) {
         if line.starts_with('[') {
             sections.push((line.to_owned(), Vec::new()));
-        } else if let Some((_, lines)) = sections.last_mut() {
+        } else if !sections.is_empty() {
             // cloud-init repeats search domains for each subnet.
             let line = match line.strip_prefix("Domains=") {
                 Some(domains) => {

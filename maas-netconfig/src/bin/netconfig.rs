@@ -317,7 +317,8 @@ fn compat(
             lines(&compat.commands);
         }
         Format::Yaml | Format::Json => {
-            let argv: Vec<&[String]> = compat.commands.iter().map(Esxcli::arguments).collect();
+            let argv: Vec<Vec<&str>> =
+                compat.commands.iter().map(|command| command.arguments().collect()).collect();
             write(&argv, format)?;
         }
     }

@@ -88,8 +88,11 @@ fn list(entry: &Value, key: &str) -> Vec<String> {
 }
 
 impl Script<'_> {
-    fn run(&mut self, words: &str, arguments: &[&str]) {
-        self.commands.push(Command::words(&format!("network {words}")).with(arguments));
+    fn run(&mut self, words: &'static str, arguments: &[&str]) {
+        let command = Command::words("network").words_after(words);
+        self.commands.push(
+            arguments.iter().fold(command, |command, argument| command.arg((*argument).to_owned())),
+        );
     }
 
     fn warn(&mut self, message: impl Into<String>) {
@@ -240,14 +243,14 @@ impl Script<'_> {
         let kind = text(subnet, "type").unwrap_or_default();
         match kind.as_str() {
             "dhcp4" | "dhcp6" => {
-                let mut arguments = match kind.as_str() {
-                    "dhcp4" => vec!["ip interface ipv4 set", "-i", vmk, "-t", "dhcp"],
-                    _ => vec!["ip interface ipv6 set", "-i", vmk, "-e", "true", "-d", "true"],
+                let (words, mut arguments) = match kind.as_str() {
+                    "dhcp4" => ("ip interface ipv4 set", vec!["-i", vmk, "-t", "dhcp"]),
+                    _ => ("ip interface ipv6 set", vec!["-i", vmk, "-e", "true", "-d", "true"]),
                 };
                 if let Some(gateway) = &gateway {
                     arguments.extend(["-g", gateway]);
                 }
-                self.run(arguments[0], &arguments[1..]);
+                self.run(words, &arguments);
             }
             "static" => self.static_address(&need(subnet, "address")?, gateway.as_deref(), vmk)?,
             other => {

@@ -15,7 +15,7 @@ const USER_DATA: &str =
 ///
 /// The region must have the boot images of one Ubuntu release for amd64, and must not know the
 /// host's MAC address yet.
-pub(crate) async fn whole_life(region: &Region) {
+pub(super) async fn whole_life(region: &Region) {
     let Some(machine) = Machine::new(region).await else { return };
     let api = Api::new(region);
 
@@ -159,7 +159,7 @@ async fn check_datasource(
 }
 
 /// The datasource's own check fails with keys that are nobody's.
-pub(crate) async fn wrong_credentials_are_refused(region: &Region) {
+pub(super) async fn wrong_credentials_are_refused(region: &Region) {
     let Some(machine) = Machine::new(region).await else { return };
     let base = format!("{}/MAAS/metadata/", region.rack_url);
     let check = machine
