@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use maas_core::commission::builtin::COMMISSIONING_SCRIPT;
 use maas_core::commission::result::{ScriptRun, ScriptStatus, ScriptType};
-use maas_core::machine::{Machine, Status};
+use maas_core::machine::{Machine, Status, Step};
+use maas_server::clock;
 use maas_server::store::StoredRecord;
 
 use super::support::client::{Answer, Call, Dialect, Key, nonce, now};
@@ -27,6 +28,9 @@ impl Victim {
         let machine = running.add_machine(|machine| {
             machine.status = Status::Commissioning;
             machine.mac_addresses = [MAC.to_owned()].into();
+            // It has netbooted: what it says counts.
+            machine.last_step =
+                Some(Step { at: clock::now(), what: "firmware: netboot".to_owned() });
             machine.scripts = vec![waiting_run()];
         });
         let key = node_key(&machine);

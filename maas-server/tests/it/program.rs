@@ -119,6 +119,7 @@ fn a_configuration_that_is_wrong_is_named_by_file_key_expected_and_found() {
         ("node_timeout_minutes = 0\n", &["key `node_timeout_minutes`", "expected"]),
         ("log_format = 'xml'\n", &["key `log_format`", "expected", "xml"]),
         ("log = 'info'\nlog = 'debug'\n", &["not valid TOML", "line 2"]),
+        ("log = 'maas_server=loud'\n", &["key `log`", "expected", "loud"]),
         ("= 5\n", &["not valid TOML", "line 1"]),
         ("data_dir = '/tmp\n", &["not valid TOML", "line 1"]),
     ] {

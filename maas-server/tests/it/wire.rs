@@ -2,7 +2,8 @@
 
 use std::time::{Duration, SystemTime};
 
-use maas_core::machine::{Machine, Status};
+use maas_core::machine::{Machine, Status, Step};
+use maas_server::clock;
 
 use super::support::client::{Call, Dialect, Key, nonce, now};
 use super::support::server::{Running, node_key};
@@ -10,12 +11,14 @@ use super::support::server::{Running, node_key};
 const MAC: &str = "52:54:00:aa:bb:01";
 const MAC_DASHES: &str = "52-54-00-aa-bb-01";
 
-/// Images, and one machine in this status with a MAC address.
+/// Images, and one machine in this status with a MAC address, which has netbooted already: before
+/// that, the server takes its words for echoes of an earlier run.
 fn with_machine(status: Status) -> (Running, Machine) {
     let running = Running::with_images(|_| {});
     let machine = running.add_machine(|machine| {
         machine.status = status;
         machine.mac_addresses = [MAC.to_owned()].into();
+        machine.last_step = Some(Step { at: clock::now(), what: "firmware: netboot".to_owned() });
         if status == Status::Deploying {
             machine.owner = Some("root".to_owned());
         }
@@ -313,7 +316,13 @@ fn the_user_data_of_a_deploying_machine_make_it_deployed_even_when_there_are_non
     curtin.send(running.rack).ok();
     let path = "/MAAS/metadata/2012-03-01/user-data";
     assert_eq!(Call::head(path).signed(&key).send(running.rack).status, 404);
-    assert_eq!(running.machine(&machine.system_id).status, Status::Deploying, "not by these");
+    assert_eq!(Call::get(path).signed(&key).send(running.rack).status, 404);
+    let status = running.machine(&machine.system_id).status;
+    assert_eq!(status, Status::Deploying, "not by the ephemeral OS, nor by HEAD");
+    let by_id = format!("/MAAS/metadata/latest/by-id/{}/", machine.system_id);
+    Call::post(by_id, &[("op", "netboot_off")]).send(running.rack).ok();
+    assert_eq!(Call::head(path).signed(&key).send(running.rack).status, 404);
+    assert_eq!(running.machine(&machine.system_id).status, Status::Deploying);
     assert_eq!(Call::get(path).signed(&key).send(running.rack).status, 404);
     assert_eq!(running.machine(&machine.system_id).status, Status::Deployed);
 }

@@ -183,7 +183,8 @@ fn finished_demo() -> (TempDir, Duration) {
 /// A resources document as our own program prints it, for a machine with this MAC address.
 pub(crate) fn resources_document(mac: &str) -> Vec<u8> {
     let document = serde_json::json!({
-        "api_extensions": ["resources"], "api_version": "1.0",
+        "api_extensions": ["resources", "resources_v2", "api_os",
+            "resources_system", "resources_usb_pci"], "api_version": "1.0",
         "environment": {"kernel_architecture": "x86_64", "server_name": "sim"},
         "networks": {},
         "resources": {
