@@ -52,9 +52,17 @@ pub(super) async fn run(args: DemoArgs) -> Result<ExitCode, Failure> {
         None => std::env::temp_dir().join(format!("maas-demo-{}", entropy::letters_and_digits(8)?)),
     };
     data_dir::prepare(&dir)?;
+    let curtain = Curtain { keep: args.keep_serving, ..Curtain::default() };
+    let play = play(&timeline, dir, &curtain);
+    tokio::pin!(play);
     tokio::select! {
-        ended = play(&timeline, dir, args.keep_serving) => ended,
+        ended = &mut play => ended,
         () = signals::shutdown_requested() => {
+            // Deployed and told so: this is the orderly end, not an interruption.
+            if curtain.fallen.is_cancelled() {
+                curtain.leave.cancel();
+                return play.await;
+            }
             timeline.result("interrupted", "Interrupted; run the same command with the same \
                             --data-dir to go on.", Map::new());
             Ok(ExitCode::FAILURE)
@@ -62,18 +70,35 @@ pub(super) async fn run(args: DemoArgs) -> Result<ExitCode, Failure> {
     }
 }
 
-async fn play(timeline: &Arc<Timeline>, dir: PathBuf, keep: bool) -> Result<ExitCode, Failure> {
-    let ended = stage(timeline, dir, keep).await;
-    if let Err(error) = &ended {
+/// What happens after the last line of the play.
+#[derive(Debug, Default)]
+struct Curtain {
+    /// Whether the server stays up.
+    keep: bool,
+    /// The result was told; nothing else is told after it.
+    fallen: CancellationToken,
+    /// The audience wants to go.
+    leave: CancellationToken,
+}
+
+async fn play(
+    timeline: &Arc<Timeline>,
+    dir: PathBuf,
+    curtain: &Curtain,
+) -> Result<ExitCode, Failure> {
+    let ended = stage(timeline, dir, curtain).await;
+    if let Err(error) = &ended
+        && !curtain.fallen.is_cancelled()
+    {
         let reason = crate::with_causes(error.as_ref());
         let facts = Map::from_iter([("reason".to_owned(), json!(reason))]);
         timeline.result("failed", "The demo failed.", facts);
         return Ok(ExitCode::FAILURE);
     }
-    Ok(ExitCode::SUCCESS)
+    ended.map(|()| ExitCode::SUCCESS)
 }
 
-async fn stage(timeline: &Arc<Timeline>, dir: PathBuf, keep: bool) -> Result<(), Failure> {
+async fn stage(timeline: &Arc<Timeline>, dir: PathBuf, curtain: &Curtain) -> Result<(), Failure> {
     let state = State::load_or_create(&dir)?;
     let stop = CancellationToken::new();
 
@@ -108,10 +133,11 @@ async fn stage(timeline: &Arc<Timeline>, dir: PathBuf, keep: bool) -> Result<(),
     timeline.result(
         "deployed",
         "Deployed.",
-        facts(&machine, &dir, keep.then_some((&server, &director))),
+        facts(&machine, &dir, curtain.keep.then_some((&server, &director))),
     );
-    if keep {
-        signals::shutdown_requested().await;
+    curtain.fallen.cancel();
+    if curtain.keep {
+        curtain.leave.cancelled().await;
     }
     stop.cancel();
     simulator.shutdown().await;
