@@ -41,8 +41,9 @@ const TABLE: &str = "%(product_name)s\t%(version_name)s\t%(item_name)s\t%(size)s
 pub(crate) async fn run(arguments: Query) -> Answer {
     let url = open::source_url(&arguments.source, arguments.path.as_deref())?;
     let source = open::source(url, &arguments.trust, arguments.no_verify)?;
+    let transport = open::transport_for(source.url().root())?;
     let mut repository =
-        Repository::open(source, open::transport()?, TrustMemory::default(), open::now()).await?;
+        Repository::open(source, transport, TrustMemory::default(), open::now()).await?;
     let retention = arguments.max.map_or(Retention::AsSource, Retention::Newest);
     let as_json = is_json(&arguments);
     let mut out = BufWriter::new(std::io::stdout().lock());
