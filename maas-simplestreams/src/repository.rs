@@ -23,6 +23,8 @@ use crate::trust::{Alarm, Distrust, Remembered, TrustMemory, TrustPolicy};
 
 /// How often a metadata document is asked for before giving up.
 const ATTEMPTS: u32 = 4;
+/// The longest time for one attempt at a metadata document, however steadily it drips.
+const LONGEST_ATTEMPT: Duration = Duration::from_secs(600);
 /// The pause before the second attempt; it doubles with each one.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 
@@ -88,6 +90,15 @@ impl Source {
     pub fn cached(mut self, cache: BTreeMap<SafePath, CachedDocument>) -> Self {
         self.cache = cache;
         self
+    }
+
+    /// The first document is an index unless its name says otherwise, and an index is small.
+    fn first_document_limit(&self) -> u64 {
+        if self.url.path().file_name().starts_with("index") {
+            self.limits.index_bytes
+        } else {
+            self.limits.products_bytes
+        }
     }
 
     /// Where the source is.
@@ -268,7 +279,7 @@ impl Repository {
     ) -> Result<Self, RepositoryError> {
         let fetcher = Fetcher { source: &source, transport: &*transport, now };
         let path = source.url.path().clone();
-        let limit = source.limits.products_bytes;
+        let limit = source.first_document_limit();
         let fetched = match fetcher.fetch(&path, limit).await {
             Err(RepositoryError::Fetch { cause, path })
                 if cause.kind == TransportErrorKind::NotFound && !source.url.states_document() =>
@@ -571,16 +582,21 @@ impl Fetcher<'_> {
         let mut pause = FIRST_PAUSE;
         let mut attempt = 1;
         loop {
-            let answer = match (self.transport.fetch(request.clone()).await, cached) {
-                (Ok(response), _) => {
-                    let etag = response.etag.clone();
-                    response.read_to_end(&url, limit).await.map(|bytes| (bytes, etag))
+            let fetch = async {
+                match (self.transport.fetch(request.clone()).await, cached) {
+                    (Ok(response), _) => {
+                        let etag = response.etag.clone();
+                        response.read_to_end(&url, limit).await.map(|bytes| (bytes, etag))
+                    }
+                    (Err(error), Some(cached)) if error.kind == TransportErrorKind::NotModified => {
+                        Ok((cached.raw.clone(), Some(cached.etag.clone())))
+                    }
+                    (Err(error), _) => Err(error),
                 }
-                (Err(error), Some(cached)) if error.kind == TransportErrorKind::NotModified => {
-                    Ok((cached.raw.clone(), Some(cached.etag.clone())))
-                }
-                (Err(error), _) => Err(error),
             };
+            let answer = tokio::time::timeout(LONGEST_ATTEMPT, fetch).await;
+            let answer = answer
+                .unwrap_or_else(|_| Err(TransportError::new(&url, TransportErrorKind::TimedOut)));
             match answer {
                 Err(error) if error.is_retryable() && attempt < ATTEMPTS => {
                     tokio::time::sleep(pause).await;
