@@ -203,7 +203,10 @@ impl Config {
                 self.node_timeout = minutes;
             }
             "curtin_pack" => self.curtin_pack = Some(path(value)?),
-            "log" => self.log = value.as_str()?.to_owned(),
+            "log" => {
+                let filter = value.as_str().filter(|text| crate::log::is_filter(text))?;
+                self.log = filter.to_owned();
+            }
             "log_format" => {
                 self.log_format = match value.as_str()? {
                     "text" => LogFormat::Text,
