@@ -72,6 +72,8 @@ pub async fn run(region: Arc<Region>, stop: CancellationToken) {
         };
         match imported {
             Ok(summary) => tracing::info!(%summary, "images synchronised"),
+            // An operator who has no source meant it.
+            Err(error @ SyncError::NoSource) => tracing::info!("images not synchronised: {error}"),
             Err(error) => {
                 tracing::error!(error = %crate::with_causes(&error), "images not synchronised");
             }

@@ -9,6 +9,7 @@ use maas_core::machine::{Machine, PowerState, Purpose, Status};
 use super::check_version;
 use crate::http::{Problem, Reply, Request};
 use crate::plan;
+use crate::problems::NO_MACHINE;
 use crate::region::Region;
 
 const MEDIA_TYPE: &str = "text/plain; charset=utf-8";
@@ -43,7 +44,7 @@ pub(super) async fn enlistment(region: Arc<Region>, request: Request) -> Result<
 
 /// The machine that the path names.
 pub(super) async fn by_id(region: &Region, request: &Request) -> Result<Machine, Problem> {
-    let unknown = || Problem::not_found("No Machine matches the given query.");
+    let unknown = || Problem::not_found(NO_MACHINE);
     let id: SystemId = request.param("system_id").parse().map_err(|_| unknown())?;
     region.store.machine(&id).await.map_err(Problem::internal)?.ok_or_else(unknown)
 }

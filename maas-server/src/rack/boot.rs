@@ -65,6 +65,13 @@ async fn config(
         rack: endpoints.rack_host.clone(),
     };
     let machine = applied(region.apply(&machine.system_id, &event, Extras::default()).await)?;
+    tracing::info!(
+        system_id = %machine.system_id,
+        hostname = %machine.hostname,
+        status = machine.status.display_name(),
+        purpose = ?machine.purpose(),
+        "machine netboots"
+    );
     known(region, &machine, endpoints).await
 }
 
@@ -130,5 +137,6 @@ async fn enlistment(
             tracing::warn!(%architecture, "an unknown machine netboots, but no image is there");
             Problem::not_found(with_remedy(&missing))
         })?;
+    tracing::info!(%architecture, image = image.resource().name(), "an unknown machine netboots");
     Ok(BootConfig::Ephemeral(Box::new(EphemeralBoot::enlistment(&image, endpoints))))
 }

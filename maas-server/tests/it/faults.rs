@@ -29,11 +29,9 @@ impl Play {
     /// A machine that has enlisted itself and is off.
     fn enlisted(seed: u64) -> (Self, String) {
         let running = Running::with_images(|config| config.node_timeout = NODE_TIMEOUT);
-        let mut config = Config::new(
-            &format!("http://{}", running.region),
-            &format!("http://{}", running.rack),
-        )
-        .unwrap();
+        let mut config =
+            Config::new(&format!("http://{}", running.region), &format!("http://{}", running.rack))
+                .unwrap();
         config.seed = seed;
         config.pace = Pace::INSTANT;
         let (events, mut happened) = mpsc::channel(64);
@@ -86,7 +84,8 @@ impl Play {
                 return machine;
             }
             assert!(
-                start.elapsed() < PATIENCE && (!seen.contains("ailed") || start.elapsed() < Duration::from_secs(2)),
+                start.elapsed() < PATIENCE
+                    && (!seen.contains("ailed") || start.elapsed() < Duration::from_secs(2)),
                 "{seen} and not {status}: {}",
                 machine["status_message"]
             );
