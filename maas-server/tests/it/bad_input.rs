@@ -127,8 +127,10 @@ fn garbage_that_says_it_is_multipart_is_refused() {
     };
     let whole = "--b\r\nContent-Disposition: form-data; name=\"status\"\r\n\r\nFAILED\r\n--b--\r\n";
     let cut = &whole.as_bytes()[..whole.len() - 9];
-    let noise: Vec<u8> = (0..4096_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
-    let many = "--b\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\n\r\n".repeat(3000) + "--b--\r\n";
+    let noise: Vec<u8> =
+        (0..4096_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+    let many =
+        "--b\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\n\r\n".repeat(3000) + "--b--\r\n";
     let base64 = "--b\r\nContent-Disposition: form-data; name=\"status\"\r\n\
                   Content-Transfer-Encoding: base64\r\n\r\n!!!!\r\n--b--\r\n";
     let unnamed = "--b\r\nContent-Type: text/plain\r\n\r\nFAILED\r\n--b--\r\n";
@@ -286,7 +288,12 @@ fn credentials_that_are_not_right_are_refused() {
     let wrong = Key { secret: "x".repeat(32), ..admin.clone() };
     victim.refuses("api: secret", 401, "Authorization Error: ", || api(wrong.sign()));
     let wrong = Key { token: "x".repeat(18), ..admin.clone() };
-    victim.refuses("api: token", 401, "Authorization Error: Invalid API key.", || api(wrong.sign()));
+    victim.refuses(
+        "api: token",
+        401,
+        "Authorization Error: Invalid API key.",
+        || api(wrong.sign()),
+    );
     // One machine's key is nobody's at the API.
     victim.refuses("api: a machine", 403, "", || api(victim.key.sign()));
 }

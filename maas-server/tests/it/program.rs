@@ -114,8 +114,14 @@ fn a_configuration_that_is_wrong_is_named_by_file_key_expected_and_found() {
     let name = file.to_str().unwrap();
     for (text, names) in [
         ("regoin_listen = '127.0.0.1:0'\n", &["unknown key `regoin_listen`", "region_listen"][..]),
-        ("region_listen = 5240\n", &["key `region_listen`", "expected an address", "found the integer 5240"]),
-        ("region_listen = 'localhost'\n", &["key `region_listen`", "expected an address", "localhost"]),
+        (
+            "region_listen = 5240\n",
+            &["key `region_listen`", "expected an address", "found the integer 5240"],
+        ),
+        (
+            "region_listen = 'localhost'\n",
+            &["key `region_listen`", "expected an address", "localhost"],
+        ),
         ("node_timeout_minutes = 0\n", &["key `node_timeout_minutes`", "expected"]),
         ("log_format = 'xml'\n", &["key `log_format`", "expected", "xml"]),
         ("log = 'info'\nlog = 'debug'\n", &["not valid TOML", "line 2"]),
@@ -166,7 +172,17 @@ fn wrong_usage_ends_with_2_and_says_what_is_right() {
         &["user", "create", "--password-stdin"],
         &["simulate"],
         &["simulate", "--region", "http://x", "--rack", "http://x", "--machines", "many"],
-        &["simulate", "--region", "http://x", "--rack", "http://x", "--machines", "1", "--fault", "melts=1"],
+        &[
+            "simulate",
+            "--region",
+            "http://x",
+            "--rack",
+            "http://x",
+            "--machines",
+            "1",
+            "--fault",
+            "melts=1",
+        ],
         &["apikey"],
     ] {
         let ended = run(args, "");
@@ -204,7 +220,10 @@ fn users_and_keys_are_made_with_and_without_a_server() {
     for (name, key, admin) in [("alice", &alice.out, true), ("bob", &bob.out, false)] {
         let call = Call::get("/MAAS/api/2.0/users/?op=whoami").signed(&Key::parse(key));
         let who = call.send(serving.region).ok().json();
-        assert_eq!((&who["username"], &who["is_superuser"]), (&Value::from(name), &Value::from(admin)));
+        assert_eq!(
+            (&who["username"], &who["is_superuser"]),
+            (&Value::from(name), &Value::from(admin))
+        );
     }
     let login = |password: &str| {
         let fields = [("username", "bob"), ("password", password), ("consumer", "me@here")];
@@ -229,7 +248,9 @@ fn a_server_answers_how_it_is_and_ends_in_order_when_asked_to() {
     for address in [serving.region, serving.rack] {
         assert_eq!(Call::get("/healthz").send(address).status, 200);
         let metrics = Call::get("/metrics").send(address).ok();
-        assert!(metrics.header("content-type").unwrap().starts_with("application/openmetrics-text"));
+        assert!(
+            metrics.header("content-type").unwrap().starts_with("application/openmetrics-text")
+        );
         let text = metrics.text();
         assert!(text.contains("# TYPE") && text.trim_end().ends_with("# EOF"), "{text}");
         assert!(text.contains("Ready"), "{text}");

@@ -46,7 +46,8 @@ fn a_loader_with_an_unknown_mac_is_answered_404_in_every_spelling() {
     }
     assert_eq!(running.machines().len(), 0);
     // The next name that a loader tries leads to enlistment.
-    for path in ["/ipxe.cfg-default-amd64", "/grub/grub.cfg-default-amd64", "/pxelinux.cfg/default"] {
+    for path in ["/ipxe.cfg-default-amd64", "/grub/grub.cfg-default-amd64", "/pxelinux.cfg/default"]
+    {
         let text = Call::get(path).send(running.rack).ok().text();
         assert!(text.contains("enlist-preseed"), "{path}: {text}");
     }
@@ -76,7 +77,8 @@ fn a_known_mac_is_found_in_every_spelling() {
 #[test]
 fn urls_in_boot_files_have_the_racks_port_whatever_the_host_header_says() {
     let (running, _) = with_machine(Status::Commissioning);
-    let bytes = format!("GET /grub/grub.cfg-{MAC} HTTP/1.1\r\nHost: 10.9.8.7\r\nConnection: close\r\n\r\n");
+    let bytes =
+        format!("GET /grub/grub.cfg-{MAC} HTTP/1.1\r\nHost: 10.9.8.7\r\nConnection: close\r\n\r\n");
     let answer = super::support::client::exchange(running.rack, bytes.as_bytes()).unwrap().ok();
     let text = answer.text();
     assert!(!text.contains("10.9.8.7"), "{text}");
@@ -193,12 +195,17 @@ fn netboot_off_by_id_is_always_answered_ok() {
     let script = Call::get(format!("/ipxe.cfg-{MAC}")).send(running.rack).ok().text();
     assert!(!script.contains("kernel "), "{script}");
 
-    for status in [Status::Ready, Status::Deployed, Status::FailedDeployment, Status::Commissioning] {
+    for status in [Status::Ready, Status::Deployed, Status::FailedDeployment, Status::Commissioning]
+    {
         let other = running.add_machine(|machine| machine.status = status);
         let path = format!("/MAAS/metadata/latest/by-id/{}/", other.system_id);
         let answer = Call::post(path, &[("op", "netboot_off")]).send(running.rack);
         assert_eq!((answer.status, answer.text().as_str()), (200, "OK"), "{status:?}");
-        assert_eq!(running.machine(&other.system_id), other, "{status:?}: a stranger changes nothing");
+        assert_eq!(
+            running.machine(&other.system_id),
+            other,
+            "{status:?}: a stranger changes nothing"
+        );
     }
 }
 

@@ -134,7 +134,10 @@ impl Call {
     }
 
     /// With a form as the runner sends it; a field with a file name is a file.
-    pub(crate) fn multipart(path: impl Into<String>, fields: &[(&str, Option<&str>, &[u8])]) -> Self {
+    pub(crate) fn multipart(
+        path: impl Into<String>,
+        fields: &[(&str, Option<&str>, &[u8])],
+    ) -> Self {
         let mut body = Vec::new();
         for (name, file, content) in fields {
             body.extend_from_slice(b"--frontier\r\nContent-Disposition: form-data; ");
