@@ -523,7 +523,7 @@ impl<'a> Check<'a> {
         ];
         for (at, family, choice) in choices {
             if let Some(GatewayLink { interface, subnet }) = choice {
-                if self.by_name.get(interface).is_none() {
+                if !self.by_name.contains_key(interface) {
                     self.error(
                         Code::UnknownInterface,
                         at,

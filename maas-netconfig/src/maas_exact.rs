@@ -32,7 +32,7 @@ pub fn v1(network: &Network) -> Result<Value, Refused> {
             entry.insert("accept-ra", Value::Int(accept.into()));
         }
         let links = exact.links(interface);
-        let mut subnets: Vec<Value> = links.iter().map(|link| link.to_v1()).collect();
+        let mut subnets: Vec<Value> = links.iter().map(Address::to_v1).collect();
         has_static |= !subnets.is_empty();
         subnets.extend(exact.dhcp(interface).map(|kind| Value::map([("type", Value::from(kind))])));
         if subnets.is_empty() {

@@ -19,10 +19,13 @@ pub struct Parsed {
     pub warnings: Vec<Problem>,
 }
 
+/// Room for a whole curtin configuration with hundreds of interfaces.
+const LIMITS: yaml::Limits = yaml::Limits { bytes: 4 << 20, depth: 48, nodes: 32_768 };
+
 /// The tree below `network` of a document, whether bare, alone or inside a curtin configuration.
 pub(crate) fn network_section(text: &str) -> Result<Node, Refused> {
-    let root: Node =
-        yaml::from_str(text).map_err(|error| Refused { problems: vec![syntax(&error)] })?;
+    let root: Node = yaml::from_str_within(text, &LIMITS)
+        .map_err(|error| Refused { problems: vec![syntax(&error)] })?;
     if !matches!(root.kind, NodeKind::Map(_)) {
         let problem =
             Problem::error(Code::Syntax, "", format!("expected a mapping, found {}", root.noun()));
@@ -53,7 +56,7 @@ pub(crate) fn syntax(error: &yaml::Error) -> Problem {
 /// [`Refused`] with the first thing that does not read, with line and column where known.
 /// [`Network::validate`] finds what is wrong beyond that.
 pub fn read_model(text: &str) -> Result<Network, Refused> {
-    yaml::from_str(text).map_err(|error| Refused { problems: vec![syntax(&error)] })
+    yaml::from_str_within(text, &LIMITS).map_err(|error| Refused { problems: vec![syntax(&error)] })
 }
 
 /// Collects what is found while reading.

@@ -173,7 +173,7 @@ impl Network {
                     device.dhcp6 |= family != Some(Family::V4);
                 }
                 Link::Static { .. } | Link::Auto { .. } => {
-                    self.address(&mut device, link, gateways)
+                    self.address(&mut device, link, gateways);
                 }
                 Link::LinkUp { .. } => {}
             }

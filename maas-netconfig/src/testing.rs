@@ -374,7 +374,7 @@ impl Maker {
 
 /// A topology with netplan's further features; the same arguments give the same one.
 pub fn topology(seed: u64, size: u8) -> Topology {
-    let routing = if seed % 2 == 0 { SourceRouting::On } else { SourceRouting::Off };
+    let routing = if seed.is_multiple_of(2) { SourceRouting::On } else { SourceRouting::Off };
     let network = network(seed, size, Flavour::Everything);
     let mut topology = network.resolve(routing).unwrap_or_default();
     let mut dice = Dice(seed ^ 0x5eed);

@@ -4,7 +4,7 @@
 //! are routes to `0.0.0.0/0` or `::/0`, addresses have their prefix, and the order of devices
 //! puts parents before what is built on them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
@@ -202,6 +202,35 @@ impl Topology {
         self.devices = order.into_iter().filter_map(|at| slots[at].take()).collect();
     }
 
+    /// Devices that are built on themselves, directly or through others.
+    pub(crate) fn circular(&self) -> Vec<&IfName> {
+        let items: Vec<_> =
+            self.devices.iter().map(|device| (&device.name, device.kind.parents())).collect();
+        let mut seen = std::collections::BTreeSet::new();
+        let known: std::collections::BTreeSet<&IfName> =
+            items.iter().map(|(name, _)| *name).collect();
+        let mut circular = Vec::new();
+        for at in parents_first(&items) {
+            let (name, parents) = items[at];
+            // What cannot be put behind its parents is in a circle or built on one.
+            if parents.iter().any(|parent| known.contains(parent) && !seen.contains(parent)) {
+                circular.push(name);
+            }
+            seen.insert(name);
+        }
+        circular
+    }
+
+    /// Whether every default name server and search domain is on some device.
+    pub(crate) fn carries_default_dns(&self) -> bool {
+        let takes_all = |device: &Device| !device.addresses.is_empty() && device.dns.is_empty();
+        let has = |found: &dyn Fn(&Dns) -> bool| {
+            self.devices.iter().any(|device| takes_all(device) || found(&device.dns))
+        };
+        self.dns.servers.iter().all(|server| has(&|dns| dns.servers.contains(server)))
+            && self.dns.search.iter().all(|domain| has(&|dns| dns.search.contains(domain)))
+    }
+
     /// The same network in normal form, for comparison: global name servers are given to the
     /// devices that use them and stay global only where no device has them; members, routes and
     /// devices are in a fixed order.
@@ -235,31 +264,34 @@ impl Topology {
 pub(crate) fn parents_first(items: &[(&IfName, &[IfName])]) -> Vec<usize> {
     let mut by_name: Vec<usize> = (0..items.len()).collect();
     by_name.sort_by_key(|&at| items[at].0);
-    let known: BTreeSet<&IfName> = items.iter().map(|(name, _)| *name).collect();
-    let mut done: BTreeSet<&IfName> = BTreeSet::new();
+    let find = |name: &IfName| {
+        by_name.binary_search_by_key(&name, |&at| items[at].0).ok().map(|rank| by_name[rank])
+    };
+    let parents: Vec<Vec<usize>> =
+        items.iter().map(|(_, parents)| parents.iter().filter_map(find).collect()).collect();
+    let mut is_parent = vec![false; items.len()];
+    for &parent in parents.iter().flatten() {
+        is_parent[parent] = true;
+    }
+    let mut done = vec![false; items.len()];
     let mut order = Vec::with_capacity(items.len());
-    let is_root = |at: usize| !items[at].1.iter().any(|parent| known.contains(parent));
     let (roots, mut waiting): (Vec<usize>, Vec<usize>) =
-        by_name.iter().partition(|&&at| is_root(at));
+        by_name.iter().partition(|&&at| parents[at].is_empty());
     for root in roots {
         order.push(root);
-        done.insert(items[root].0);
-        loop {
-            let before = waiting.len();
+        done[root] = true;
+        let mut before = usize::MAX;
+        // Only what something is built on can make anything else possible.
+        while is_parent[root] && waiting.len() < before {
+            before = waiting.len();
             waiting.retain(|&at| {
-                let ready = items[at]
-                    .1
-                    .iter()
-                    .all(|parent| done.contains(parent) || !known.contains(parent));
+                let ready = parents[at].iter().all(|&parent| done[parent]);
                 if ready {
                     order.push(at);
-                    done.insert(items[at].0);
+                    done[at] = true;
                 }
                 !ready
             });
-            if waiting.len() == before {
-                break;
-            }
         }
     }
     order.extend(waiting);

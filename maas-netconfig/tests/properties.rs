@@ -44,7 +44,7 @@ proptest! {
     #[test]
     fn generated_networks_are_valid_and_keep_their_serialised_form(network in networks(Flavour::Everything)) {
         let problems = network.validate();
-        prop_assert!(!problems.iter().any(|problem| problem.is_error()), "{:?}", problems);
+        prop_assert!(!problems.iter().any(maas_netconfig::Problem::is_error), "{:?}", problems);
         let text = yaml::to_string(&network).unwrap();
         prop_assert_eq!(yaml::from_str::<Network>(&text).unwrap(), network, "{}", text);
     }

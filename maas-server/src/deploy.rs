@@ -1,72 +1,21 @@
-//! From a request to a deployment: the order is read, the plan computed and stored, and only then
-//! is the machine told.
+//! From an order to a deployment: the plan is computed and stored, and only then is the machine
+//! told.
 
-use maas_core::cloud_init::decode_upload;
+mod order;
+
 use maas_core::commission::result::ScriptType;
 use maas_core::commission::script::{Choice, choose};
-use maas_core::deploy::{
-    DeploymentOptions, DeploymentPlan, Endpoints, Facts, PlanProblem, Requester,
-};
+use maas_core::deploy::{DeploymentPlan, Endpoints, Facts, PlanProblem, Requester};
 use maas_core::machine::{Actor, Event, Machine, Refusal, Status};
 use maas_core::secret::Secret;
-use maas_core::storage::{BasicOptions, BcacheOptions, CacheMode, LayoutRequest, LvmOptions, Size};
-use maas_netconfig::{Network, yaml};
 use serde_json::{Value, json};
 
-use crate::http::{FieldErrors, Fields, Problem, Request};
+pub(crate) use self::order::Order;
+use crate::http::{FieldErrors, Problem};
 use crate::plan;
 use crate::problems::{applied, with_remedy};
 use crate::region::{Extras, Region};
 use crate::store::AttachmentChange;
-
-/// What the caller asks for, read but not yet decided.
-#[derive(Debug)]
-pub(crate) struct Order {
-    options: DeploymentOptions,
-}
-
-impl Order {
-    /// Reads a deployment's parameters.
-    pub(crate) fn read(request: &Request) -> Result<Self, Problem> {
-        let fields = request.fields();
-        let mut errors = FieldErrors::new();
-        for name in ["install_rackd", "install_kvm", "register_vmhost"] {
-            if errors.collect(fields.flag(name)).unwrap_or(false) {
-                errors.add(name, "Not supported.");
-            }
-        }
-        let mut options = DeploymentOptions::default();
-        let series = errors.collect(fields.filled("distro_series")).unwrap_or_default();
-        let osystem = errors.collect(fields.filled("osystem"));
-        match (series.split_once('/'), osystem) {
-            (Some((os, series)), _) => {
-                os.clone_into(&mut options.osystem);
-                series.clone_into(&mut options.distro_series);
-            }
-            (None, Some(os)) => {
-                os.clone_into(&mut options.osystem);
-                series.clone_into(&mut options.distro_series);
-            }
-            (None, None) if series.is_empty() => {}
-            // A series alone may be Ubuntu's or a custom image's.
-            (None, None) => {
-                options.osystem.clear();
-                series.clone_into(&mut options.distro_series);
-            }
-        }
-        let hwe_kernel = errors.collect(fields.filled("hwe_kernel")).unwrap_or_default();
-        hwe_kernel.clone_into(&mut options.hwe_kernel);
-        options.ephemeral = errors.collect(fields.flag("ephemeral_deploy")).unwrap_or(false);
-        options.crash_dumps =
-            errors.collect(fields.flag("enable_kernel_crash_dump")).unwrap_or(false);
-        options.user_data = fields
-            .value("user_data")
-            .filter(|value| !value.content.is_empty())
-            .map(|value| Secret::new(decode_upload(&value.content)));
-        errors.done()?;
-        Ok(Self { options })
-    }
-}
 
 /// Computes the plan without changing anything.
 pub(crate) async fn plan(
@@ -76,7 +25,7 @@ pub(crate) async fn plan(
     order: &Order,
     endpoints: &Endpoints,
 ) -> Result<DeploymentPlan, Problem> {
-    let mut options = order.options.clone();
+    let mut options = order.options().clone();
     options.ephemeral_defaults = plan::defaults(region).await?;
     if options.distro_series.is_empty() {
         options.distro_series.clone_from(&options.ephemeral_defaults.release);
@@ -208,71 +157,5 @@ pub(crate) fn curtin_yaml(plan: &DeploymentPlan) -> Result<String, Problem> {
         .ok_or_else(|| Problem::not_found("Nothing is installed by this deployment."))
 }
 
-/// Reads a storage layout and its options.
-pub(crate) fn storage_layout(fields: &Fields) -> Result<LayoutRequest, Problem> {
-    let mut errors = FieldErrors::new();
-    let text = |name: &str| fields.filled(name).map(|text| text.map(str::to_owned));
-    let basic = BasicOptions {
-        boot_size: errors.collect(fields.parsed::<Size>("boot_size")),
-        root_size: errors.collect(fields.parsed::<Size>("root_size")),
-        root_device: errors.collect(text("root_device")),
-        ..BasicOptions::default()
-    };
-    let layout = errors.collect(fields.required("storage_layout"));
-    let request = match layout {
-        "flat" => LayoutRequest::Flat(basic),
-        "lvm" => LayoutRequest::Lvm(LvmOptions {
-            basic,
-            vg_name: errors.collect(text("vg_name")),
-            lv_name: errors.collect(text("lv_name")),
-            lv_size: errors.collect(fields.parsed::<Size>("lv_size")),
-        }),
-        "bcache" => LayoutRequest::Bcache(BcacheOptions {
-            basic,
-            cache_device: errors.collect(text("cache_device")),
-            cache_mode: cache_mode(fields, &mut errors),
-            cache_size: errors.collect(fields.parsed::<Size>("cache_size")),
-            cache_no_part: errors.collect(fields.flag("cache_no_part")).unwrap_or(false),
-        }),
-        "vmfs6" => LayoutRequest::Vmfs6(basic),
-        "vmfs7" => LayoutRequest::Vmfs7(basic),
-        "blank" => LayoutRequest::Blank,
-        "" => LayoutRequest::default(),
-        other => {
-            errors.add(
-                "storage_layout",
-                format!(
-                    "'{}' is not a valid storage layout: expected flat, lvm, bcache, vmfs6, \
-                     vmfs7 or blank.",
-                    other.chars().take(32).collect::<String>()
-                ),
-            );
-            LayoutRequest::default()
-        }
-    };
-    errors.done()?;
-    Ok(request)
-}
-
-fn cache_mode(fields: &Fields, errors: &mut FieldErrors) -> CacheMode {
-    let Some(word) = errors.collect(fields.filled("cache_mode")) else {
-        return CacheMode::default();
-    };
-    serde_json::from_value(Value::String(word.to_owned())).unwrap_or_else(|_| {
-        errors.add("cache_mode", "Expected writeback, writethrough or writearound.");
-        CacheMode::default()
-    })
-}
-
-/// Reads a network model.
-pub(crate) fn network(text: &str) -> Result<Network, Problem> {
-    let network: Network =
-        yaml::from_str(text).map_err(|error| Problem::field("network", error.to_string()))?;
-    let problems = network.validate();
-    let mut errors = FieldErrors::new();
-    for problem in problems.iter().filter(|problem| problem.is_error()) {
-        errors.add("network", problem.to_string());
-    }
-    errors.done()?;
-    Ok(network)
-}
+#[cfg(test)]
+mod tests;

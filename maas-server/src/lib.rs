@@ -42,6 +42,8 @@ pub mod server;
 mod signals;
 pub mod simulator;
 pub mod store;
+#[cfg(test)]
+mod testing;
 pub mod worker;
 
 /// An error's sentence and those of its causes, joined by `: `.

@@ -3,7 +3,7 @@
 /// Completes at the first SIGINT or SIGTERM.
 ///
 /// A system without signals never completes; the process then ends with its terminal.
-pub async fn shutdown_requested() {
+pub(crate) async fn shutdown_requested() {
     #[cfg(unix)]
     {
         use tokio::signal::unix::{SignalKind, signal};

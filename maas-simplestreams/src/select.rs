@@ -24,6 +24,23 @@ pub struct Selection {
     pub labels: Vec<String>,
 }
 
+/// What a selection looks at in an image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ImageTags<'a> {
+    /// `ubuntu`, `centos` and so on.
+    pub os: &'a str,
+    /// `noble`, `centos70` and so on.
+    pub release: &'a str,
+    /// `amd64`, `arm64` and so on.
+    pub arch: &'a str,
+    /// `stable`, `candidate`, `daily`.
+    pub label: &'a str,
+    /// The kernel's sub-architecture.
+    pub subarch: &'a str,
+    /// The sub-architectures that this kernel serves.
+    pub subarches: &'a [String],
+}
+
 /// How many versions of each product are wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Versions {
@@ -106,12 +123,27 @@ impl Selection {
 
     /// Whether the image is one of those that are wanted.
     pub fn matches(&self, image: &BootImage) -> bool {
-        let serves = std::iter::once(&image.subarch).chain(&image.subarches);
-        matches(&self.os, &image.os)
-            && matches(&self.release, &image.release)
-            && matches_any(&self.arches, &image.arch)
-            && matches_any(&self.labels, &image.label)
-            && serves.into_iter().any(|subarch| matches_any(&self.subarches, subarch))
+        self.wants(&ImageTags {
+            os: &image.os,
+            release: &image.release,
+            arch: &image.arch,
+            label: &image.label,
+            subarch: &image.subarch,
+            subarches: &image.subarches,
+        })
+    }
+
+    /// Whether an image with these tags is one of those that are wanted: for who keeps images in a
+    /// form of their own, so that they are dropped by the rule by which they were chosen.
+    pub fn wants(&self, image: &ImageTags<'_>) -> bool {
+        let serves = image.subarches.iter().map(String::as_str);
+        matches(&self.os, image.os)
+            && matches(&self.release, image.release)
+            && matches_any(&self.arches, image.arch)
+            && matches_any(&self.labels, image.label)
+            && std::iter::once(image.subarch)
+                .chain(serves)
+                .any(|subarch| matches_any(&self.subarches, subarch))
     }
 }
 

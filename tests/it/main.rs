@@ -1,1 +1,3 @@
-//! Placeholder.
+//! The whole system against real peers.
+
+mod cloud_init;

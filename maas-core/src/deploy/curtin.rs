@@ -60,13 +60,14 @@ pub(super) fn documents(inputs: &Inputs<'_>) -> Vec<Value> {
     if target.os != "windows" && target.os != "esxi" {
         let cloud_config = curtin::cloud_config(id, credentials, endpoints);
         let verdict = DatasourceVerdict::decide(target, options.datasource);
-        if verdict.winner == super::Datasource::Packed
-            && options.datasource == super::DatasourceChoice::Packed
-        {
-            list.push(without_datasource(cloud_config));
-        } else {
-            list.push(cloud_config);
+        let packed_is_forced = verdict.winner == super::Datasource::Packed
+            && options.datasource == super::DatasourceChoice::Packed;
+        let cloud_config =
+            if packed_is_forced { without_datasource(cloud_config) } else { cloud_config };
+        if inputs.source.is_disk_image() {
+            list.extend(written_directly(&cloud_config));
         }
+        list.push(cloud_config);
         list.extend(DatasourceVerdict::forcing_file(options.datasource, target));
     }
     list.push(curtin::crash_dumps(options.crash_dumps));
@@ -87,6 +88,21 @@ fn without_datasource(mut cloud_config: Value) -> Value {
         files.remove("maas-cloud-config");
     }
     cloud_config
+}
+
+/// The same files for curtin's `write_files`, which it obeys for disk images too; what becomes of
+/// `cloudconfig` there is up to the image's own hooks.
+fn written_directly(cloud_config: &Value) -> Option<Value> {
+    let files = cloud_config.get("cloudconfig")?.as_map()?;
+    let files: Map = files
+        .iter()
+        .filter_map(|(name, file)| {
+            let mut file = file.as_map()?.clone();
+            file.insert("path", format!("/etc/cloud/cloud.cfg.d/95-cloudconfig-{name}.cfg"));
+            Some((name.to_owned(), Value::Map(file)))
+        })
+        .collect();
+    Some(Value::map([("write_files", Value::Map(files))]))
 }
 
 fn kernel(inputs: &Inputs<'_>) -> Option<Value> {
@@ -148,6 +164,9 @@ fn main(inputs: &Inputs<'_>) -> Value {
         Value::list([
             "wget",
             "--no-proxy",
+            // A region that is being restarted must not fail an installation that is done.
+            "--tries=20",
+            "--retry-connrefused",
             off.as_str(),
             "--post-data",
             "op=netboot_off",

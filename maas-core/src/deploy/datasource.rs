@@ -29,6 +29,9 @@ pub enum Datasource {
 }
 
 /// Which datasource wins, and why.
+///
+/// A system that takes [`Datasource::Packed`] never asks the metadata service for its user data;
+/// that it is up is then told by its cloud-init's report of `modules-final` alone.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DatasourceVerdict {
     /// The winner.

@@ -6,12 +6,15 @@
 
 mod apt;
 mod artefact;
+mod bundle;
 mod configuration;
 mod curtin;
 mod datasource;
+mod diff;
 mod digest;
 mod endpoints;
 mod facts;
+pub mod guide;
 mod network;
 mod options;
 mod plan;
@@ -20,8 +23,10 @@ mod problem;
 
 pub use apt::{AptSettings, Repository};
 pub use artefact::Artefact;
+pub use bundle::BundleError;
 pub use configuration::Configuration;
 pub use datasource::{Datasource, DatasourceChoice, DatasourceVerdict};
+pub use diff::{Change, PlanDifference, diff};
 pub(crate) use digest::{hex, sha256_hex};
 pub use endpoints::Endpoints;
 pub use facts::{Facts, NetworkInterface};

@@ -20,7 +20,7 @@ use crate::cloud_init::{
 };
 use crate::curtin::{self, ConfigFile, InstallerError, Source};
 use crate::id::SystemId;
-use crate::image::{BootResource, EphemeralImage, Images, Origin};
+use crate::image::{BootResource, EphemeralImage, ImageFile, Images, Origin};
 use crate::machine::{DeploymentSummary, Machine, NodeCredentials, Precondition, Role, Status};
 use crate::secret::Secret;
 use crate::storage::{BootMethod, CustomLayout, LayoutRequest, Platform, Storage};
@@ -164,6 +164,13 @@ impl DeploymentPlan {
                 format!("cloud-init will not use the metadata service: {}", datasource.reason),
             ));
         }
+        if source.as_ref().is_some_and(Source::is_disk_image) && base_os != "esxi" {
+            warnings.push(Warning::new(
+                "disk-image-needs-curtin-folder",
+                "curtin finds a disk image's root by the folder /curtin in it; without one the \
+                 installation fails after the image was written",
+            ));
+        }
         note_ignored(target, options, source.as_ref(), &mut ignored);
         let kernel_options =
             [machine.configuration.kernel_options.as_str(), options.kernel_options.as_str()]
@@ -244,6 +251,11 @@ impl DeploymentPlan {
         &self.artefacts
     }
 
+    /// Every image file that the machine fetches by this plan; a file may occur twice.
+    pub fn files(&self) -> impl Iterator<Item = &ImageFile> {
+        self.target.files.iter().chain(&self.running.resource().files)
+    }
+
     /// The document of this name.
     #[must_use]
     pub fn artefact(&self, name: &str) -> Option<&Artefact> {
@@ -254,6 +266,18 @@ impl DeploymentPlan {
     #[must_use]
     pub fn digest(&self) -> &str {
         &self.digest
+    }
+
+    /// The digest as the documents have it now; another than [`Self::digest`] when a stored
+    /// plan was altered.
+    pub(super) fn computed_digest(&self) -> String {
+        let own: Vec<Artefact> = self
+            .artefacts
+            .iter()
+            .filter(|artefact| artefact.name != "manifest.json")
+            .cloned()
+            .collect();
+        digest_of(&own)
     }
 
     /// What the machine keeps of it.
@@ -386,11 +410,7 @@ impl DeploymentPlan {
             "ipxe_script": format!("{}/ipxe.cfg", self.endpoints.rack()),
         });
         all.push(Artefact::new("dhcp.json", "application/json", pretty(&dhcp)));
-        let names: String = all
-            .iter()
-            .map(|artefact| format!("{}  {}\n", artefact.sha256, artefact.name))
-            .collect();
-        self.digest = sha256_hex(names.as_bytes());
+        self.digest = digest_of(&all);
         let listed: Vec<serde_json::Value> = all
             .iter()
             .map(|artefact| {
@@ -420,6 +440,14 @@ impl DeploymentPlan {
         all.push(Artefact::new("manifest.json", "application/json", pretty(&manifest)));
         self.artefacts = all;
     }
+}
+
+fn digest_of(artefacts: &[Artefact]) -> String {
+    let names: String = artefacts
+        .iter()
+        .map(|artefact| format!("{}  {}\n", artefact.sha256, artefact.name))
+        .collect();
+    sha256_hex(names.as_bytes())
 }
 
 fn pretty(value: &serde_json::Value) -> String {
@@ -643,4 +671,4 @@ fn vendor_data(
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

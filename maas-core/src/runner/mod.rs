@@ -92,8 +92,12 @@ fn message(script: &str) -> String {
 
 /// A shell script that unpacks files into a folder, `$folder`, and goes on with `start`.
 fn shell_archive(sources: &[Source], start: &str) -> String {
-    // Only a file or a socket can fail to be written to; this is memory.
-    let packed = pack(sources).expect("memory can be written to");
+    let packed = match pack(sources) {
+        Ok(packed) => packed,
+        // Only a file or a socket can fail to be written to, and this is memory; should it happen
+        // nevertheless, the machine's log says so.
+        Err(error) => return format!("#!/bin/sh\necho 'not packed: {error}' >&2\nexit 1\n"),
+    };
     format!(
         "#!/bin/sh\n\
          # Unpacks programs and starts one.\n\

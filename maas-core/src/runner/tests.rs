@@ -2,6 +2,7 @@
 
 mod peer;
 mod programs;
+mod scripts;
 
 use std::collections::BTreeMap;
 

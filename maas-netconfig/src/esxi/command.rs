@@ -1,32 +1,46 @@
 //! One `esxcli` invocation, and the commands that make a plan real.
 
-use std::fmt;
-use std::net::IpAddr;
-
-use ipnet::IpNet;
-
 use super::plan::{Ipv4, Plan, PortGroup, Switch, VmKernel};
 use crate::topology::Family;
+use std::borrow::Cow;
+use std::fmt;
 
 /// The arguments of one `esxcli` invocation.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Command(Vec<String>);
+pub struct Command {
+    /// The name of the command: words that need no quotes.
+    words: &'static str,
+    /// What follows.
+    options: Vec<Cow<'static, str>>,
+}
 
 impl Command {
-    /// A command from its words; each is one argument.
-    pub(crate) fn words(words: &str) -> Self {
-        Self(words.split(' ').map(str::to_owned).collect())
+    /// A command by its name.
+    pub(crate) fn words(words: &'static str) -> Self {
+        Self { words, options: Vec::with_capacity(8) }
     }
 
-    /// The same command with further arguments.
-    pub(crate) fn with(mut self, arguments: &[&str]) -> Self {
-        self.0.extend(arguments.iter().map(|argument| (*argument).to_owned()));
+    /// The same command with one more argument.
+    pub(crate) fn arg(mut self, argument: impl Into<Cow<'static, str>>) -> Self {
+        self.options.push(argument.into());
         self
     }
 
+    /// The same command with an option and its value.
+    pub(crate) fn opt(self, option: &'static str, value: impl ToString) -> Self {
+        self.arg(option).arg(value.to_string())
+    }
+
+    /// The command's name, and what follows together with whether it is fixed and needs no quotes.
+    pub(super) fn parts(&self) -> (&'static str, impl Iterator<Item = (&str, bool)>) {
+        let options = self.options.iter();
+        let is_fixed = |option: &Cow<'static, str>| matches!(option, Cow::Borrowed(_));
+        (self.words, options.map(move |option| (option.as_ref(), is_fixed(option))))
+    }
+
     /// The arguments after the program's name.
-    pub fn arguments(&self) -> &[String] {
-        &self.0
+    pub fn arguments(&self) -> impl Iterator<Item = &str> {
+        self.words.split(' ').chain(self.options.iter().map(AsRef::as_ref))
     }
 }
 
@@ -34,7 +48,7 @@ impl Command {
 impl fmt::Display for Command {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("esxcli")?;
-        for argument in &self.0 {
+        for argument in self.arguments() {
             write!(formatter, " {}", quote(argument))?;
         }
         Ok(())
@@ -42,10 +56,16 @@ impl fmt::Display for Command {
 }
 
 /// Quotes one argument for a POSIX shell.
-pub(super) fn quote(text: &str) -> String {
+pub(super) fn quote(text: &str) -> Cow<'_, str> {
     let plain = !text.is_empty()
-        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_./:,=@%+".contains(&byte));
-    if plain { text.to_owned() } else { format!("'{}'", text.replace('\'', "'\\''")) }
+        && text.bytes().all(|byte| {
+            matches!(byte, b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-'..=b':' | b'_' | b',' | b'=' | b'@' | b'%' | b'+')
+        });
+    if plain {
+        Cow::Borrowed(text)
+    } else {
+        Cow::Owned(format!("'{}'", text.replace('\'', "'\\''")))
+    }
 }
 
 impl Plan {
@@ -62,143 +82,155 @@ impl Plan {
             }
             let nics: Option<Vec<&str>> =
                 switch.uplinks.iter().map(|uplink| uplink.nic.as_deref()).collect();
-            commands.extend(build(switch, &nics?));
+            build(&mut commands, switch, &nics?, Naming::Planned);
         }
         if self.switches.is_empty() {
             commands.extend(remove_stock());
         }
-        commands.extend(self.routes_and_dns());
+        self.routes_and_dns(&mut commands, Naming::Planned);
         Some(commands)
     }
 
     /// The commands that come after all switches.
-    pub(super) fn routes_and_dns(&self) -> Vec<Command> {
-        let mut commands = Vec::new();
+    pub(super) fn routes_and_dns(&self, commands: &mut Vec<Command>, naming: Naming) {
         for route in &self.routes {
-            let via = route.via.to_string();
-            commands.push(match (&route.vmk, route.to) {
-                (Some(vmk), _) => {
-                    Command::words("network ip interface ipv6 set").with(&["-i", vmk, "-g", &via])
-                }
-                (None, to) => {
-                    let network = match to {
-                        IpNet::V4(_) | IpNet::V6(_) if to.prefix_len() == 0 => "default".to_owned(),
-                        net => net.to_string(),
+            let via = route.via;
+            commands.push(match &route.vmk {
+                Some(vmk) => Command::words("network ip interface ipv6 set")
+                    .opt("-i", naming.of(vmk))
+                    .opt("-g", via),
+                None => {
+                    let add = match Family::of(&via) {
+                        Family::V4 => Command::words("network ip route ipv4 add"),
+                        Family::V6 => Command::words("network ip route ipv6 add"),
                     };
-                    let family = family_word(&route.via);
-                    Command::words("network ip route")
-                        .with(&[family, "add", "-g", &via, "-n", &network])
+                    let add = add.opt("-g", via);
+                    if route.to.prefix_len() == 0 {
+                        add.arg("-n").arg("default")
+                    } else {
+                        add.opt("-n", route.to)
+                    }
                 }
             });
         }
         for server in &self.dns.servers {
-            commands
-                .push(Command::words("network ip dns server add -s").with(&[&server.to_string()]));
+            commands.push(Command::words("network ip dns server add").opt("-s", server));
         }
         for domain in &self.dns.search {
-            commands.push(Command::words("network ip dns search add -d").with(&[domain]));
+            commands.push(Command::words("network ip dns search add").opt("-d", domain));
         }
-        commands
-    }
-}
-
-fn family_word(address: &IpAddr) -> &'static str {
-    match Family::of(address) {
-        Family::V4 => "ipv4",
-        Family::V6 => "ipv6",
     }
 }
 
 fn remove_stock() -> [Command; 3] {
     [
-        Command::words("network ip interface remove -i vmk0"),
-        Command::words("network vswitch standard remove -v vSwitch0"),
-        Command::words("network ip dns server remove --all"),
+        Command::words("network ip interface remove").arg("-i").arg("vmk0"),
+        Command::words("network vswitch standard remove").arg("-v").arg("vSwitch0"),
+        Command::words("network ip dns server remove").arg("--all"),
     ]
 }
 
-/// The commands for one switch with these cards.
-pub(super) fn build(switch: &Switch, nics: &[&str]) -> Vec<Command> {
-    let name = switch.name.as_str();
-    let standard = |words: &str| Command::words(&format!("network vswitch standard {words}"));
-    let mut commands = vec![
-        standard("add").with(&["-v", name]),
-        standard("set").with(&["-m", &switch.mtu.to_string(), "-v", name]),
-    ];
+/// What switches and VMkernel interfaces are called in commands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Naming {
+    /// As the plan says.
+    Planned,
+    /// By shell variables with the planned names.
+    Variables,
+}
+
+impl Naming {
+    fn of(self, name: &str) -> String {
+        match self {
+            Self::Planned => name.to_owned(),
+            Self::Variables => {
+                let mut variable = String::with_capacity(name.len() + 2);
+                variable.push(VARIABLE);
+                variable.push_str(name);
+                variable.push(VARIABLE);
+                variable
+            }
+        }
+    }
+}
+
+/// Marks a word that a script replaces by the value of a shell variable. No name that reaches a
+/// command can contain it.
+pub(super) const VARIABLE: char = '\u{1}';
+
+/// Appends the commands for one switch with these cards.
+pub(super) fn build(commands: &mut Vec<Command>, switch: &Switch, nics: &[&str], naming: Naming) {
+    let name = naming.of(&switch.name);
+    let name = name.as_str();
+    commands.push(Command::words("network vswitch standard add").opt("-v", name));
+    let set = Command::words("network vswitch standard set");
+    commands.push(set.opt("-m", switch.mtu).opt("-v", name));
     for nic in nics {
-        commands.push(standard("uplink add").with(&["-u", nic, "-v", name]));
+        let add = Command::words("network vswitch standard uplink add");
+        commands.push(add.opt("-u", nic).opt("-v", name));
     }
     if let Some(teaming) = &switch.teaming {
-        let active = nics.join(",");
-        let mut policy = standard("policy failover set").with(&[
-            "-v",
-            name,
-            "-a",
-            &active,
-            "-l",
-            teaming.policy(),
-        ]);
+        let mut policy = Command::words("network vswitch standard policy failover set")
+            .opt("-v", name)
+            .opt("-a", nics.join(","))
+            .arg("-l")
+            .arg(teaming.policy());
         if let super::Teaming::Explicit { failback } = teaming {
-            policy = policy.with(&["-b", if *failback { "true" } else { "false" }]);
+            policy = policy.opt("-b", failback);
         }
         commands.push(policy);
     }
     for group in &switch.port_groups {
-        commands.extend(port_group(group, name));
+        port_group(commands, group, name, naming);
     }
-    commands
 }
 
-fn port_group(group: &PortGroup, switch: &str) -> Vec<Command> {
-    let words =
-        |words: &str| Command::words(&format!("network vswitch standard portgroup {words}"));
-    let mut commands = vec![words("add").with(&["-p", &group.name, "-v", switch])];
+fn port_group(commands: &mut Vec<Command>, group: &PortGroup, switch: &str, naming: Naming) {
+    let add = Command::words("network vswitch standard portgroup add");
+    commands.push(add.opt("-p", &group.name).opt("-v", switch));
     if let Some(vlan) = group.vlan {
-        commands.push(words("set").with(&["-p", &group.name, "-v", &vlan.to_string()]));
+        let set = Command::words("network vswitch standard portgroup set");
+        commands.push(set.opt("-p", &group.name).opt("-v", vlan));
     }
     if let Some(vmk) = &group.vmk {
-        commands.extend(vmkernel(vmk, &group.name));
+        vmkernel(commands, vmk, &group.name, naming);
     }
-    commands
 }
 
-fn vmkernel(vmk: &VmKernel, group: &str) -> Vec<Command> {
-    let interface = |words: &str| Command::words(&format!("network ip interface {words}"));
-    let name = vmk.name.as_str();
-    let mut add = interface("add").with(&["-i", name, "-p", group, "-m", &vmk.mtu.to_string()]);
+fn vmkernel(commands: &mut Vec<Command>, vmk: &VmKernel, group: &str, naming: Naming) {
+    let name = naming.of(&vmk.name);
+    let name = name.as_str();
+    let mut add = Command::words("network ip interface add")
+        .opt("-i", name)
+        .opt("-p", group)
+        .opt("-m", vmk.mtu);
     if let Some(mac) = vmk.mac {
-        add = add.with(&["-M", &mac.to_string()]);
+        add = add.opt("-M", mac);
     }
-    let mut commands = vec![add];
+    commands.push(add);
+    let ipv4 = || Command::words("network ip interface ipv4 set").opt("-i", name).arg("-t");
     match &vmk.ipv4 {
-        Some(Ipv4::Dhcp) => {
-            commands.push(interface("ipv4 set").with(&["-i", name, "-t", "dhcp"]));
-        }
+        Some(Ipv4::Dhcp) => commands.push(ipv4().arg("dhcp")),
         Some(Ipv4::Static { address, netmask }) => {
-            let (address, netmask) = (address.to_string(), netmask.to_string());
-            commands.push(
-                interface("ipv4 set")
-                    .with(&["-i", name, "-t", "static", "-I", &address, "-N", &netmask]),
-            );
+            commands.push(ipv4().arg("static").opt("-I", address).opt("-N", netmask));
         }
         None => {}
     }
     if vmk.ipv6 || vmk.accept_ra.is_some() {
-        let mut set = interface("ipv6 set").with(&["-i", name]);
+        let mut set = Command::words("network ip interface ipv6 set").opt("-i", name);
         if vmk.ipv6 {
-            set = set.with(&["-e", "true"]);
+            set = set.arg("-e").arg("true");
         }
         if vmk.dhcp6 {
-            set = set.with(&["-d", "true"]);
+            set = set.arg("-d").arg("true");
         }
         if let Some(accept) = vmk.accept_ra {
-            set = set.with(&["-r", if accept { "true" } else { "false" }]);
+            set = set.opt("-r", accept);
         }
         commands.push(set);
     }
     for address in &vmk.ipv6_addresses {
-        let address = format!("{}/{}", address.addr(), address.prefix_len());
-        commands.push(interface("ipv6 address add").with(&["-i", name, "-I", &address]));
+        let add = Command::words("network ip interface ipv6 address add");
+        commands.push(add.opt("-i", name).opt("-I", address));
     }
-    commands
 }

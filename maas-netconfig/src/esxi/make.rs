@@ -1,6 +1,6 @@
 //! From a topology to a plan, with every reason why it cannot be done.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 
 use ipnet::IpNet;
@@ -12,7 +12,7 @@ use crate::loss::Loss;
 use crate::mac::Mac;
 use crate::model::{BondMode, BondParams, Dns, Kind, PrimaryReselect};
 use crate::name::IfName;
-use crate::topology::{Device, Family, Route, Topology};
+use crate::topology::{Device, Family, Route, Topology, parents_first};
 use crate::{mtu::Mtu, params};
 
 /// The MTUs that standard switches take.
@@ -29,12 +29,10 @@ const VMKERNELS: usize = 256;
 /// [`Refused`] with every reason: kinds other than physical, bond and VLAN, other bond modes,
 /// MTUs outside 1280 to 9000, unknown cards, routing tables, unreachable gateways.
 pub fn plan(topology: &Topology, nics: &Nics) -> Result<Plan, Refused> {
-    let mut topology = topology.clone();
-    topology.sort_parents_first();
-    let mut make = Make { topology: &topology, nics, problems: Vec::new(), losses: Vec::new() };
+    let mut make = Make::new(topology, nics);
     make.refuse_what_esxi_lacks();
     let mut switches: Vec<Switch> =
-        topology.devices.iter().filter_map(|device| make.switch(device)).collect();
+        make.devices.clone().into_iter().filter_map(|device| make.switch(device)).collect();
     management_last(&mut switches, nics);
     let vmk_of = make.number(&mut switches);
     let routes = make.routes(&vmk_of);
@@ -47,6 +45,13 @@ pub fn plan(topology: &Topology, nics: &Nics) -> Result<Plan, Refused> {
 
 struct Make<'a> {
     topology: &'a Topology,
+    /// All devices, parents first.
+    devices: Vec<&'a Device>,
+    by_name: HashMap<&'a IfName, &'a Device>,
+    /// The bond of each member.
+    bonds: HashMap<&'a IfName, &'a Device>,
+    /// The VLANs on each device.
+    vlans: HashMap<&'a IfName, Vec<&'a Device>>,
     nics: &'a Nics,
     problems: Vec<Problem>,
     losses: Vec<Loss>,
@@ -57,18 +62,45 @@ fn path(device: &Device) -> String {
 }
 
 impl<'a> Make<'a> {
+    fn new(topology: &'a Topology, nics: &'a Nics) -> Self {
+        let items: Vec<_> =
+            topology.devices.iter().map(|device| (&device.name, device.kind.parents())).collect();
+        let devices: Vec<&Device> =
+            parents_first(&items).into_iter().map(|at| &topology.devices[at]).collect();
+        let mut make = Self {
+            topology,
+            by_name: devices.iter().map(|device| (&device.name, *device)).collect(),
+            bonds: HashMap::new(),
+            vlans: HashMap::new(),
+            devices,
+            nics,
+            problems: Vec::new(),
+            losses: Vec::new(),
+        };
+        for device in &make.devices {
+            match &device.kind {
+                Kind::Bond { members, .. } => {
+                    make.bonds.extend(members.iter().map(|member| (member, *device)));
+                }
+                Kind::Vlan { link, .. } => make.vlans.entry(link).or_default().push(device),
+                _ => {}
+            }
+        }
+        make
+    }
+
     fn error(&mut self, code: Code, path: impl Into<String>, message: impl Into<String>) {
         self.problems.push(Problem::error(code, path, message));
     }
 
     fn refuse_what_esxi_lacks(&mut self) {
         let mut names: BTreeSet<&str> = BTreeSet::new();
-        for device in &self.topology.devices {
+        for device in self.devices.clone() {
             names.insert(device.name.as_str());
             match &device.kind {
                 Kind::Physical { .. } | Kind::Bond { .. } => {}
                 Kind::Vlan { link, .. } => {
-                    let carrier = self.topology.device(link).map(|parent| &parent.kind);
+                    let carrier = self.by_name.get(link).copied().map(|parent| &parent.kind);
                     match carrier {
                         Some(Kind::Physical { .. } | Kind::Bond { .. }) => {}
                         Some(other) => self.error(
@@ -113,6 +145,13 @@ impl<'a> Make<'a> {
             if device.extra.contains_key("openvswitch") || device.extra.contains_key("parameters") {
                 self.error(Code::Unsupported, path(device), "ESXi has no Open vSwitch");
             }
+            if device.name.as_str().starts_with('-') {
+                self.error(
+                    Code::ValueUnfit,
+                    path(device),
+                    "esxcli would take the name of the port group for an option",
+                );
+            }
             if device.is_configured() && self.bond_of(&device.name).is_some() {
                 self.error(
                     Code::MemberConfigured,
@@ -144,26 +183,20 @@ impl<'a> Make<'a> {
     }
 
     fn bond_of(&self, member: &IfName) -> Option<&'a Device> {
-        self.topology.devices.iter().find(
-            |device| matches!(&device.kind, Kind::Bond { members, .. } if members.contains(member)),
-        )
+        self.bonds.get(member).copied()
     }
 
     /// The bond or card outside bonds that carries a device.
     fn root_of(&self, device: &'a Device) -> Option<&'a Device> {
         match &device.kind {
-            Kind::Vlan { link, .. } => self.topology.device(link),
+            Kind::Vlan { link, .. } => self.by_name.get(link).copied(),
             Kind::Physical { .. } => Some(self.bond_of(&device.name).unwrap_or(device)),
             _ => Some(device),
         }
     }
 
     fn vlans_on(&self, root: &IfName) -> Vec<&'a Device> {
-        self.topology
-            .devices
-            .iter()
-            .filter(|device| matches!(&device.kind, Kind::Vlan { link, .. } if link == root))
-            .collect()
+        self.vlans.get(root).cloned().unwrap_or_default()
     }
 
     /// Whether a root gets a switch: a bond always, a card when it or a VLAN on it is used.
@@ -172,7 +205,7 @@ impl<'a> Make<'a> {
             Kind::Bond { .. } => true,
             Kind::Physical { .. } => {
                 self.bond_of(&root.name).is_none()
-                    && (root.is_configured() || !self.vlans_on(&root.name).is_empty())
+                    && (root.is_configured() || self.vlans.contains_key(&root.name))
             }
             _ => false,
         }
@@ -238,16 +271,13 @@ impl<'a> Make<'a> {
     }
 
     fn uplink(&mut self, root: &Device, member: &IfName) -> Option<Uplink> {
-        let card = match self.topology.device(member) {
-            Some(card) => card,
-            None => {
-                self.error(
-                    Code::UnknownInterface,
-                    path(root),
-                    format!("there is no interface {member} to build on"),
-                );
-                return None;
-            }
+        let Some(card) = self.by_name.get(member).copied() else {
+            self.error(
+                Code::UnknownInterface,
+                path(root),
+                format!("there is no interface {member} to build on"),
+            );
+            return None;
         };
         let Kind::Physical { mac } = card.kind else {
             self.error(Code::KindUnfit, path(root), format!("{member} is not physical"));
@@ -336,7 +366,7 @@ impl<'a> Make<'a> {
     fn routes(&mut self, vmk_of: &BTreeMap<String, String>) -> Vec<StaticRoute> {
         let mut planned: Vec<StaticRoute> = Vec::new();
         let mut defaults: BTreeSet<Family> = BTreeSet::new();
-        for device in &self.topology.devices {
+        for device in self.devices.clone() {
             for route in &device.routes {
                 if route.table.is_some() {
                     continue;
@@ -392,13 +422,14 @@ impl<'a> Make<'a> {
         }
         let family = Family::of(&via);
         let link_local = matches!(via, IpAddr::V6(address) if address.is_unicast_link_local());
-        let reachable = self.topology.devices.iter().any(|other| {
-            other.addresses.iter().any(|address| address.contains(&via))
-                || match family {
-                    Family::V4 => other.dhcp4,
-                    Family::V6 => other.dhcp6 || other.accept_ra == Some(true),
-                }
-        });
+        let reachable = device.addresses.iter().any(|address| address.contains(&via))
+            || self.devices.iter().any(|other| {
+                other.addresses.iter().any(|address| address.contains(&via))
+                    || match family {
+                        Family::V4 => other.dhcp4,
+                        Family::V6 => other.dhcp6 || other.accept_ra == Some(true),
+                    }
+            });
         if !reachable && !link_local {
             self.error(
                 Code::GatewayUnreachable,
@@ -419,7 +450,7 @@ impl<'a> Make<'a> {
 
     fn dns(&mut self) -> Dns {
         let mut dns = self.topology.dns.clone();
-        for device in &self.topology.devices {
+        for device in self.devices.clone() {
             dns.extend(&device.dns);
         }
         for domain in &dns.search {
@@ -439,7 +470,7 @@ impl<'a> Make<'a> {
     }
 
     fn report_losses(&mut self) {
-        for device in &self.topology.devices {
+        for device in self.devices.clone() {
             if device.optional == Some(true) {
                 self.losses.push(Loss::dropped(
                     &device.name,

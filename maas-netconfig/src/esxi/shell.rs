@@ -7,12 +7,8 @@
 
 use std::fmt::Write as _;
 
-use super::command::{Command, build, quote};
-use super::plan::{Plan, Switch};
-
-/// Marks a word that the script replaces by the value of a shell variable. No name that reaches
-/// a command can contain it.
-const VARIABLE: char = '\u{1}';
+use super::command::{Command, Naming, VARIABLE, build, quote};
+use super::plan::Plan;
 
 const HEAD: &str = r#"#!/bin/sh
 # The network of this host, rendered by maas-netconfig from its MAAS configuration.
@@ -48,8 +44,9 @@ taken=$mine
 impl Plan {
     /// The plan as a shell script; it finds the cards on the host by their MAC addresses.
     pub fn shell(&self) -> String {
-        let plan = self.with_variables();
-        let mut script = String::from(HEAD);
+        let mut commands = Vec::new();
+        let mut script = String::with_capacity(64 * 1024);
+        script.push_str(HEAD);
         for (at, switch) in self.switches.iter().enumerate() {
             for (card, uplink) in switch.uplinks.iter().enumerate() {
                 let variable = format!("card_{at}_{card}");
@@ -67,13 +64,13 @@ impl Plan {
             }
         }
         script.push_str("mine=''\n");
-        for (at, (switch, named)) in plan.switches.iter().zip(&self.switches).enumerate() {
+        for (at, switch) in self.switches.iter().enumerate() {
             put(&mut script, format_args!("build_{at}() {{"));
             put(
                 &mut script,
-                format_args!("    free vSwitch; {}=$found; mine=\"$mine $found\"", named.name),
+                format_args!("    free vSwitch; {}=$found; mine=\"$mine $found\"", switch.name),
             );
-            for group in &named.port_groups {
+            for group in &switch.port_groups {
                 if let Some(vmk) = &group.vmk {
                     put(
                         &mut script,
@@ -85,8 +82,10 @@ impl Plan {
                 .map(|card| format!("{VARIABLE}card_{at}_{card}{VARIABLE}"))
                 .collect();
             let cards: Vec<&str> = cards.iter().map(String::as_str).collect();
-            for command in build(switch, &cards) {
-                put(&mut script, format_args!("    {}", line(&command)));
+            build(&mut commands, switch, &cards, Naming::Variables);
+            for command in commands.drain(..) {
+                script.push_str("    ");
+                line(&mut script, &command);
             }
             script.push_str("}\n");
         }
@@ -110,27 +109,12 @@ impl Plan {
         }
         script.push_str(REMOVE);
         script.push_str("for build in $waiting; do $build; done\n");
-        for command in plan.routes_and_dns() {
-            put(&mut script, format_args!("{}", line(&command)));
+        self.routes_and_dns(&mut commands, Naming::Variables);
+        for command in commands {
+            line(&mut script, &command);
         }
         script.push_str("echo 'maas-network: done'\n");
         script
-    }
-
-    /// The same plan with switches and VMkernel interfaces named by shell variables.
-    fn with_variables(&self) -> Self {
-        let variable = |name: &str| format!("{VARIABLE}{name}{VARIABLE}");
-        let mut plan = self.clone();
-        for Switch { name, port_groups, .. } in &mut plan.switches {
-            *name = variable(name);
-            for vmk in port_groups.iter_mut().filter_map(|group| group.vmk.as_mut()) {
-                vmk.name = variable(&vmk.name);
-            }
-        }
-        for route in &mut plan.routes {
-            route.vmk = route.vmk.as_deref().map(variable);
-        }
-        plan
     }
 }
 
@@ -139,26 +123,30 @@ fn put(script: &mut String, line: std::fmt::Arguments<'_>) {
     writeln!(script, "{line}").ok();
 }
 
-/// One command of the script, with variables in double quotes.
-fn line(command: &Command) -> String {
-    let mut line = String::from("run esxcli");
-    for argument in command.arguments() {
-        line.push(' ');
-        if argument.contains(VARIABLE) {
-            line.push('"');
+/// Appends one command, with variables in double quotes.
+fn line(script: &mut String, command: &Command) {
+    script.push_str("run esxcli ");
+    let (words, options) = command.parts();
+    script.push_str(words);
+    for (argument, is_fixed) in options {
+        script.push(' ');
+        if is_fixed {
+            script.push_str(argument);
+        } else if argument.contains(VARIABLE) {
+            script.push('"');
             for (at, part) in argument.split(VARIABLE).enumerate() {
                 if at % 2 == 1 {
-                    line.push_str("${");
-                    line.push_str(part);
-                    line.push('}');
+                    script.push_str("${");
+                    script.push_str(part);
+                    script.push('}');
                 } else {
-                    line.push_str(part);
+                    script.push_str(part);
                 }
             }
-            line.push('"');
+            script.push('"');
         } else {
-            line.push_str(&quote(argument));
+            script.push_str(&quote(argument));
         }
     }
-    line
+    script.push('\n');
 }

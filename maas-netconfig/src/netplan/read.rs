@@ -1,5 +1,7 @@
 //! Reads netplan v2 into a topology.
 
+mod params;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
@@ -9,10 +11,9 @@ use super::merge::lay_over;
 use super::schema::{Unknown, check};
 use crate::error::{Code, Problem, Refused};
 use crate::mac::Mac;
-use crate::model::{BondParams, BridgeKind, BridgeParams, Kind};
+use crate::model::{BridgeKind, Kind};
 use crate::mtu::Mtu;
 use crate::name::IfName;
-use crate::params::{self, BOND, BRIDGE};
 use crate::read::{Fields, Findings, Parsed, network_section, scalar};
 use crate::topology::{Device, Family, Route, RoutingPolicy, Topology};
 use crate::yaml::{Map, Node, NodeKind, Value};
@@ -97,11 +98,10 @@ const DEVICES: &[&str] = &[
 impl Reader {
     fn network(&mut self, network: &Node) {
         let Some(mut fields) = self.found.fields(network, "network") else { return };
-        match fields.take("version").and_then(scalar).as_deref() {
-            Some("2") => {}
-            _ => {
-                self.found.error(network, "network.version", Code::ValueUnfit, "expected version 2")
-            }
+        if let Some(version) = fields.take("version")
+            && scalar(version).as_deref() != Some("2")
+        {
+            self.found.error(version, "network.version", Code::ValueUnfit, "expected version 2");
         }
         for section in DEVICES {
             let Some(NodeKind::Map(entries)) = fields.take(section).map(|node| &node.kind) else {
@@ -113,6 +113,12 @@ impl Reader {
         }
         for (key, node) in fields.rest() {
             self.topology.extra.insert(key.text.clone(), node.to_value());
+        }
+        // Open vSwitch's patch ports come in pairs and can be members without a definition.
+        let ports = self.topology.extra.get("openvswitch").and_then(|ovs| ovs.get("ports"));
+        for pair in ports.and_then(Value::as_list).unwrap_or_default() {
+            let names = pair.as_list().unwrap_or_default().iter().filter_map(Value::as_str);
+            self.opaque.extend(names.map(str::to_owned));
         }
     }
 
@@ -267,10 +273,12 @@ impl Reader {
     /// The hardware address by which a card is found; whatever else finds it goes to `extra`.
     fn card(fields: &mut Fields<'_>, device: &mut Device, renames: bool) -> Option<Mac> {
         let Value::Map(mut matched) = fields.take("match")?.to_value() else { return None };
-        let mac = match matched.remove("macaddress") {
-            Some(Value::String(text)) => text.parse::<Mac>().ok(),
-            _ => None,
-        };
+        // The twenty octets of an InfiniBand card stay among what is kept.
+        let mac =
+            matched.get("macaddress").and_then(Value::as_str).and_then(|mac| mac.parse().ok());
+        if mac.is_some() {
+            matched.remove("macaddress");
+        }
         if !matched.is_empty() || mac.is_none() {
             device.extra.insert("match".to_owned(), Value::Map(matched));
         }
@@ -312,80 +320,6 @@ impl Reader {
             }
         }
         names
-    }
-
-    fn bond_params(&mut self, node: Option<&Node>, device: &mut Device, path: &str) -> BondParams {
-        let mut params = BondParams::default();
-        let Some(fields) = node.and_then(|node| self.found.fields(node, path)) else {
-            return params;
-        };
-        for (key, value) in fields.rest() {
-            let at = format!("{path}.parameters.{}", key.text);
-            let name = match key.text.as_str() {
-                "gratuitous-arp" => "gratuitious-arp",
-                "all-members-active" => "all-slaves-active",
-                "packets-per-member" => "packets-per-slave",
-                other => other,
-            };
-            let texts: Vec<String> =
-                self.found.list(value, &at).into_iter().filter_map(scalar).collect();
-            let is_ovs = name == "mode"
-                && texts.iter().any(|text| text == "balance-tcp" || text == "balance-slb");
-            let names = BOND.iter().find(|names| names.netplan == name);
-            let Some(names) = names.filter(|_| !is_ovs) else {
-                // Open vSwitch's modes, and in lossless mode keys that netplan does not know.
-                let kept = device
-                    .extra
-                    .entry("parameters".to_owned())
-                    .or_insert_with(|| Value::Map(Map::new()));
-                if let Value::Map(kept) = kept {
-                    kept.insert(key.text.as_str(), value.to_value());
-                }
-                continue;
-            };
-            let unit = match names.model {
-                "miimon" | "updelay" | "downdelay" | "arp_interval" => 1000,
-                "learn_packet_interval" => 1,
-                _ => 0,
-            };
-            let texts: Vec<String> = texts.iter().map(|text| in_units(text, unit)).collect();
-            if let Err(message) = params::set_bond(&mut params, names.model, &texts) {
-                self.found.error(value, &at, Code::ValueUnfit, message);
-            }
-        }
-        if let Some(primary) =
-            params.primary.as_ref().and_then(|name| self.renamed.get(name.as_str()))
-        {
-            params.primary = Some(primary.clone());
-        }
-        params
-    }
-
-    fn bridge_params(&mut self, node: Option<&Node>, path: &str) -> BridgeParams {
-        let mut params = BridgeParams::default();
-        let Some(fields) = node.and_then(|node| self.found.fields(node, path)) else {
-            return params;
-        };
-        for (key, value) in fields.rest() {
-            let at = format!("{path}.parameters.{}", key.text);
-            let name = if key.text == "aging-time" { "ageing-time" } else { &key.text };
-            let Some(names) = BRIDGE.iter().find(|names| names.netplan == name) else { continue };
-            let ports: Vec<(String, String)> = match &value.kind {
-                NodeKind::Map(entries) => entries
-                    .iter()
-                    .map(|(port, number)| {
-                        let port = self.renamed.get(&port.text).map_or(&*port.text, IfName::as_str);
-                        (port.to_owned(), scalar(number).unwrap_or_default())
-                    })
-                    .collect(),
-                _ => Vec::new(),
-            };
-            let text = in_units(&scalar(value).unwrap_or_default(), 1);
-            if let Err(message) = params::set_bridge(&mut params, names.model, &text, &ports) {
-                self.found.error(value, &at, Code::ValueUnfit, message);
-            }
-        }
-        params
     }
 
     fn common(&mut self, fields: &mut Fields<'_>, device: &mut Device, path: &str) {
@@ -624,6 +558,14 @@ impl Reader {
                 }
             }
         }
+        for name in self.topology.circular() {
+            let problem =
+                Problem::error(Code::Cycle, format!("network.{name}"), "it is built on itself");
+            problems.push(match self.places.get(name) {
+                Some(node) => problem.at(node.line, node.column),
+                None => problem,
+            });
+        }
         self.found.problems.append(&mut problems);
     }
 }
@@ -637,22 +579,6 @@ fn push<T: PartialEq>(list: &mut Vec<T>, item: T) {
     if !list.contains(&item) {
         list.push(item);
     }
-}
-
-/// A duration without its suffix, in units of which a second has so many; 0 leaves the text.
-fn in_units(text: &str, per_second: u32) -> String {
-    let scaled = |number: &str, factor: u32| {
-        number.trim().parse::<u32>().ok().and_then(|number| number.checked_mul(factor))
-    };
-    let number = match per_second {
-        0 => None,
-        1 => text.strip_suffix('s').and_then(|text| scaled(text, 1)),
-        _ => text
-            .strip_suffix("ms")
-            .and_then(|text| scaled(text, 1))
-            .or_else(|| text.strip_suffix('s').and_then(|text| scaled(text, per_second))),
-    };
-    number.map_or_else(|| text.to_owned(), |number| number.to_string())
 }
 
 #[cfg(test)]

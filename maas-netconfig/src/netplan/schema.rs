@@ -24,12 +24,12 @@ enum Shape {
     Text,
     Mac,
     Word(&'static [&'static str]),
-    List(&'static Shape),
+    List(&'static Self),
     /// Either one value or a list of them.
-    Some(&'static Shape),
+    OneOrList(&'static Self),
     Keys(&'static [&'static [Key]]),
     /// A mapping from names to values of one shape.
-    Named(&'static Shape),
+    Named(&'static Self),
     /// Texts, or mappings with one entry and options.
     Addresses,
     /// Kept as it is.
@@ -38,7 +38,7 @@ enum Shape {
 
 type Key = (&'static str, Shape);
 
-use Shape::{Addresses, Bool, Keys, List, Mac, Named, Number, Opaque, Some as Items, Text, Word};
+use Shape::{Addresses, Bool, Keys, List, Mac, Named, Number, OneOrList, Opaque, Text, Word};
 
 const U32: Shape = Number(u32::MAX as u64);
 const RENDERER: Shape = Word(&["networkd", "NetworkManager", "sriov"]);
@@ -164,7 +164,7 @@ const PHYSICAL: &[Key] = &[
     ("large-receive-offload", Bool),
 ];
 
-const MATCH: &[Key] = &[("name", Text), ("macaddress", Mac), ("driver", Items(&Text))];
+const MATCH: &[Key] = &[("name", Text), ("macaddress", Mac), ("driver", OneOrList(&Text))];
 
 const ETHERNET: &[Key] = &[
     ("auth", Opaque),
@@ -336,10 +336,13 @@ impl Check<'_> {
                 self.found.text(node, path);
             }
             Mac => {
+                // Six octets, or the twenty of InfiniBand.
                 let full = scalar(node).is_some_and(|text| {
-                    text.len() == 17
-                        && text.parse::<crate::mac::Mac>().is_ok()
-                        && !text.contains('-')
+                    let octets: Vec<&str> = text.split(':').collect();
+                    matches!(octets.len(), 6 | 20)
+                        && octets.iter().all(|octet| {
+                            octet.len() == 2 && octet.bytes().all(|byte| byte.is_ascii_hexdigit())
+                        })
                 });
                 if !full {
                     self.unfit(
@@ -360,7 +363,7 @@ impl Check<'_> {
                 NodeKind::List(items) => self.items(items, item, path),
                 _ => self.unfit(node, path, format!("expected a list, found {}", node.noun())),
             },
-            Items(item) => match &node.kind {
+            OneOrList(item) => match &node.kind {
                 NodeKind::List(items) => self.items(items, item, path),
                 _ => self.shape(node, item, path),
             },
@@ -381,7 +384,7 @@ impl Check<'_> {
                             .find(|(name, _)| *name == key.text);
                         match known {
                             Some((name, shape)) => {
-                                self.shape(node, shape, &format!("{path}.{name}"))
+                                self.shape(node, shape, &format!("{path}.{name}"));
                             }
                             None => self.unknown(key, path),
                         }

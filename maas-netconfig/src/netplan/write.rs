@@ -42,7 +42,7 @@ pub fn render(topology: &Topology) -> Rendered {
             sections[at].insert(device.name.as_str(), settings);
         }
     }
-    if !topology.normal().dns.is_empty() {
+    if !topology.carries_default_dns() {
         losses.push(Loss::global(
             "dns",
             "netplan has no global name servers and no device has a fixed address to put them on",

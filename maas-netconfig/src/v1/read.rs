@@ -1,16 +1,18 @@
 //! Reads v1 in any dialect.
 
+mod params;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use ipnet::IpNet;
 
 use super::write::implied_on_link;
-use crate::error::{Code, Refused};
+use crate::error::{Code, Problem, Refused};
 use crate::mac::Mac;
-use crate::model::{BondParams, BridgeKind, BridgeParams, Dns, Kind};
+use crate::model::{BridgeKind, Dns, Kind};
 use crate::mtu::Mtu;
 use crate::name::IfName;
-use crate::params::{self, BOND, BRIDGE};
 use crate::read::{Fields, Findings, Parsed, network_section};
 use crate::topology::{Device, Family, Route, Topology};
 use crate::yaml::{Node, NodeKind};
@@ -261,88 +263,6 @@ impl<'a> Reader<'a> {
                 None
             }
         }
-    }
-
-    fn bond_params(&mut self, node: Option<&'a Node>, path: &str) -> BondParams {
-        let mut params = BondParams::default();
-        let path = format!("{path}.params");
-        let Some(fields) = node.and_then(|node| self.found.fields(node, &path)) else {
-            return params;
-        };
-        for (key, value) in fields.rest() {
-            let dashed = key.text.replace('_', "-");
-            let model = match dashed.as_str() {
-                "bond-num-unsol-na" => Some("num_grat_arp"),
-                "bond-learn-packet-interval" => Some("learn_packet_interval"),
-                _ => BOND.iter().find(|names| names.v1 == dashed).map(|names| names.model),
-            };
-            let at = format!("{path}.{}", key.text);
-            let Some(model) = model else {
-                self.found.warn(
-                    value,
-                    &at,
-                    Code::UnknownKey,
-                    "no such bond parameter; it is ignored",
-                );
-                continue;
-            };
-            let texts: Vec<String> =
-                self.found.list(value, &at).into_iter().filter_map(crate::read::scalar).collect();
-            if let Err(message) = params::set_bond(&mut params, model, &texts) {
-                self.found.error(value, &at, Code::ValueUnfit, message);
-            }
-        }
-        params
-    }
-
-    fn bridge_params(&mut self, node: Option<&'a Node>, path: &str) -> (BridgeParams, Option<Mac>) {
-        let mut params = BridgeParams::default();
-        let mut mac = None;
-        let path = format!("{path}.params");
-        let Some(fields) = node.and_then(|node| self.found.fields(node, &path)) else {
-            return (params, mac);
-        };
-        for (key, value) in fields.rest() {
-            let name = key.text.replace('-', "_");
-            let at = format!("{path}.{}", key.text);
-            if name == "bridge_hw" {
-                mac = self.found.parsed(value, &at);
-                continue;
-            }
-            let Some(names) = BRIDGE.iter().find(|names| names.v1 == name) else {
-                self.found.warn(
-                    value,
-                    &at,
-                    Code::UnknownKey,
-                    "no such bridge parameter; it is ignored",
-                );
-                continue;
-            };
-            let texts: Vec<String> =
-                self.found.list(value, &at).into_iter().filter_map(crate::read::scalar).collect();
-            let ports: Option<Vec<(String, String)>> = texts
-                .iter()
-                .map(|text| {
-                    let (port, number) = text.trim().split_once(' ')?;
-                    Some((port.to_owned(), number.to_owned()))
-                })
-                .collect();
-            let single = texts.first().cloned().unwrap_or_default();
-            let per_port = matches!(names.model, "path_cost" | "port_priority");
-            let result = match ports {
-                None if per_port => Err("expected a list of \"PORT NUMBER\"".to_owned()),
-                ports => params::set_bridge(
-                    &mut params,
-                    names.model,
-                    &single,
-                    &ports.unwrap_or_default(),
-                ),
-            };
-            if let Err(message) = result {
-                self.found.error(value, &at, Code::ValueUnfit, message);
-            }
-        }
-        (params, mac)
     }
 
     fn subnet(&mut self, node: &'a Node, device: &mut Device, path: &str) {
@@ -607,19 +527,38 @@ impl<'a> Reader<'a> {
                 }
             }
         }
-        let names: Vec<IfName> =
-            self.topology.devices.iter().map(|device| device.name.clone()).collect();
+        self.references();
+    }
+
+    /// What is wrong between devices.
+    fn references(&mut self) {
+        let names: BTreeSet<&IfName> =
+            self.topology.devices.iter().map(|device| &device.name).collect();
+        let mut owners: BTreeMap<&IfName, &IfName> = BTreeMap::new();
+        let mut problems = Vec::new();
         for device in &self.topology.devices {
+            let mut report = |code, message: String| {
+                problems.push(Problem::error(code, format!("config[{}]", device.name), message));
+            };
             for parent in device.kind.parents() {
                 if !names.contains(parent) {
-                    self.found.problems.push(crate::error::Problem::error(
+                    report(
                         Code::UnknownInterface,
-                        format!("config[{}]", device.name),
                         format!("there is no interface {parent} to build on"),
-                    ));
+                    );
+                }
+                if !matches!(device.kind, Kind::Vlan { .. })
+                    && let Some(other) = owners.insert(parent, &device.name)
+                {
+                    report(Code::MemberShared, format!("{parent} is already a member of {other}"));
                 }
             }
         }
+        for name in self.topology.circular() {
+            let path = format!("config[{name}]");
+            problems.push(Problem::error(Code::Cycle, path, "it is built on itself"));
+        }
+        self.found.problems.append(&mut problems);
     }
 }
 

@@ -141,11 +141,7 @@ impl<'a> Writer<'a> {
 
     fn kind(&mut self, device: &Device, entry: &mut Map) {
         match &device.kind {
-            Kind::Physical { mac } => {
-                if let Some(mac) = mac {
-                    entry.insert("mac_address", mac.to_string());
-                }
-            }
+            Kind::Physical { mac: Some(mac) } => entry.insert("mac_address", mac.to_string()),
             Kind::Bond { mac, members, params } => {
                 if let Some(mac) = self.bond_mac(device, *mac, members) {
                     entry.insert("mac_address", mac.to_string());

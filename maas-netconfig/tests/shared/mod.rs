@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 /// A file or folder of the shared test data; prints why the test is skipped when it is absent.
-pub fn data(path: &str) -> Option<PathBuf> {
+pub(crate) fn data(path: &str) -> Option<PathBuf> {
     let root = std::env::var_os("MAAS_SHARED").map_or_else(
         || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared"),
         PathBuf::from,
@@ -13,12 +13,17 @@ pub fn data(path: &str) -> Option<PathBuf> {
     if found.exists() {
         return Some(found);
     }
-    skip(path, "the shared test data is not beside the workspace; set MAAS_SHARED");
+    skip_optional(path, "the shared test data is not beside the workspace; set MAAS_SHARED");
     None
 }
 
+/// Says that a test is skipped whose outside part no package brings; never a failure.
+pub(crate) fn skip_optional(what: &str, why: &str) {
+    println!("SKIPPED: {what} ({why})");
+}
+
 /// Says that a test is skipped; a failure when outside parts are required.
-pub fn skip(what: &str, why: &str) {
+pub(crate) fn skip(what: &str, why: &str) {
     assert!(
         std::env::var("MAAS_TEST_PEERS").as_deref() != Ok("require"),
         "{what} is required but not there: {why}"
@@ -27,12 +32,12 @@ pub fn skip(what: &str, why: &str) {
 }
 
 /// How many generated networks go through each peer.
-pub fn models() -> u64 {
+pub(crate) fn models() -> u64 {
     std::env::var("MAAS_TEST_MODELS").ok().and_then(|text| text.parse().ok()).unwrap_or(300)
 }
 
 /// A Python that has a module; the distribution's own first, because that one has the packages.
-pub fn python(module: &str) -> Option<PathBuf> {
+pub(crate) fn python(module: &str) -> Option<PathBuf> {
     let candidates = ["/usr/bin/python3", "python3"];
     let found = candidates.iter().find(|python| {
         std::process::Command::new(python)
@@ -47,7 +52,7 @@ pub fn python(module: &str) -> Option<PathBuf> {
 }
 
 /// Runs a Python program with a JSON list on standard input and reads one from its output.
-pub fn run_python(
+pub(crate) fn run_python(
     python: &std::path::Path,
     program: &str,
     input: &[serde_json::Value],

@@ -9,8 +9,8 @@ use maas_core::machine::permission::Permission;
 use maas_core::machine::{Erase, Event, Machine, Status};
 use serde_json::Value;
 
-use super::actor;
 use super::machines::{MACHINE, find, reply};
+use super::{actor, configuration};
 use crate::deploy;
 use crate::http::{Operation, Param, Problem, Reply, Request, get, post};
 use crate::plan;
@@ -228,7 +228,7 @@ async fn deploy(
     machine: &Machine,
     comment: String,
 ) -> Result<Reply, Problem> {
-    let order = deploy::Order::read(request)?;
+    let order = deploy::Order::read(request.fields())?;
     let endpoints = region.endpoints_for(machine, request);
     let actor = actor(request)?;
     let deployed = deploy::deploy(region, machine, &actor, &order, &endpoints, comment).await?;
@@ -237,7 +237,7 @@ async fn deploy(
 
 async fn preview(region: Arc<Region>, request: Request) -> Result<Reply, Problem> {
     let machine = find(&region, &request, Permission::View).await?;
-    let order = deploy::Order::read(&request)?;
+    let order = deploy::Order::read(request.fields())?;
     let endpoints = region.endpoints_for(&machine, &request);
     let actor = actor(&request)?;
     let plan = deploy::plan(&region, &machine, &actor, &order, &endpoints).await?;
@@ -286,7 +286,7 @@ async fn set_owner_data(region: Arc<Region>, request: Request) -> Result<Reply, 
 async fn set_storage_layout(region: Arc<Region>, request: Request) -> Result<Reply, Problem> {
     let machine = find(&region, &request, Permission::Admin).await?;
     must_be_configurable(&machine, "storage layout")?;
-    let layout = deploy::storage_layout(request.fields())?;
+    let layout = configuration::storage_layout(request.fields())?;
     let changed = region
         .edit::<crate::region::ApplyError>(&machine.system_id, |machine| {
             machine.configuration.storage = Some(layout.clone());
@@ -299,7 +299,7 @@ async fn set_storage_layout(region: Arc<Region>, request: Request) -> Result<Rep
 async fn set_network(region: Arc<Region>, request: Request) -> Result<Reply, Problem> {
     let machine = find(&region, &request, Permission::Edit).await?;
     must_be_configurable(&machine, "network")?;
-    let network = deploy::network(request.fields().required("network")?)?;
+    let network = configuration::network(request.fields().required("network")?)?;
     let changed = region
         .edit::<crate::region::ApplyError>(&machine.system_id, |machine| {
             machine.configuration.network = Some(network.clone());

@@ -158,7 +158,7 @@ async fn create(region: Arc<Region>, request: Request) -> Result<Reply, Problem>
     if anonymous {
         return reply(&enlist(&region, told, commission).await?);
     }
-    let machine = add(&region, told, |told, now| Machine::added(told, now)).await?;
+    let machine = add(&region, told, Machine::added).await?;
     let record = record(format!("({}) - added", actor(&request)?.username), "Request to add");
     region.edit::<ApplyError>(&machine.system_id, |_| Ok(vec![record.clone()])).await?;
     if !commission {

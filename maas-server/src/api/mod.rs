@@ -5,6 +5,8 @@ mod actions;
 mod allocate;
 mod boot_resources;
 mod boot_sources;
+mod configuration;
+mod constraints;
 mod dates;
 mod events;
 mod machines;

@@ -64,12 +64,7 @@ pub fn unpack(archive: &Path, folder: &Path) -> Result<Vec<String>, UnpackError>
         }
         let plain = name.strip_prefix("./").unwrap_or(&name).to_owned();
         let base = plain.rsplit('/').next().unwrap_or_default().to_owned();
-        let is_name = |name: &str| {
-            !name.is_empty()
-                && !name.starts_with('.')
-                && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
-        };
-        if !entry.header().entry_type().is_file() || !plain.split('/').all(is_name) {
+        if !entry.header().entry_type().is_file() || !plain.split('/').all(is_plain_name) {
             return Err(UnpackError::Member { archive: archive.to_owned(), member: name });
         }
         let too_large = || UnpackError::TooLarge { archive: archive.to_owned() };
@@ -89,6 +84,15 @@ pub fn unpack(archive: &Path, folder: &Path) -> Result<Vec<String>, UnpackError>
         names.push(name);
     }
     Ok(names)
+}
+
+/// Whether a text can be the name of a file or folder that a boot source decides on: no separator,
+/// nothing hidden, nothing that a shell or a boot loader reads as something else.
+#[must_use]
+pub fn is_plain_name(name: &str) -> bool {
+    !name.is_empty()
+        && !name.starts_with('.')
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
 }
 
 fn put(path: &Path, content: &[u8]) -> std::io::Result<()> {

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use maas_core::image::BootResource;
 use maas_core::time::Timestamp;
+use maas_simplestreams::select::Selection as Wish;
 use maas_simplestreams::trust::TrustMemory;
 use serde::{Deserialize, Serialize};
 
@@ -65,6 +66,15 @@ impl Document for Selection {
     }
 }
 
+impl From<&Selection> for Wish {
+    fn from(selection: &Selection) -> Self {
+        Self::new(&selection.os, &selection.release)
+            .arches(&selection.arches)
+            .subarches(&selection.subarches)
+            .labels(&selection.labels)
+    }
+}
+
 /// A boot resource whose files are all in the image store.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ResourceDocument {
@@ -81,6 +91,33 @@ impl Document for ResourceDocument {
 
     fn key(&self) -> Option<Cow<'_, str>> {
         Some(Cow::Owned(resource_key(&self.resource)))
+    }
+}
+
+/// A boot loader whose files are in place below `bootloaders/TYPE/ARCH/` of the image directory.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BootloaderDocument {
+    /// The boot source that it came from.
+    pub boot_source_id: u64,
+    /// The product's operating system: `grub-efi-signed`, `pxelinux`…
+    pub os: String,
+    /// `uefi`, `pxe`, `open-firmware`…
+    pub bootloader_type: String,
+    /// The architecture.
+    pub arch: String,
+    /// The version's name.
+    pub version: String,
+    /// The version's files in the image store, in order.
+    pub sha256s: Vec<String>,
+    /// What was unpacked from them.
+    pub files: Vec<String>,
+}
+
+impl Document for BootloaderDocument {
+    const KIND: &'static str = "bootloader";
+
+    fn key(&self) -> Option<Cow<'_, str>> {
+        Some(Cow::Owned(format!("{}/{}/{}", self.os, self.bootloader_type, self.arch)))
     }
 }
 

@@ -2,6 +2,7 @@
 
 pub mod bootloaders;
 pub mod documents;
+mod garbage;
 pub mod sync;
 
 use std::collections::BTreeMap;
@@ -26,10 +27,12 @@ pub struct Images {
     import_requested: watch::Sender<u64>,
 }
 
-/// The resources and, for the rack, their files by hash.
+/// What machines can be given, and the files that the rack serves.
 #[derive(Debug, Default)]
 struct Current {
     resources: Arc<Resources>,
+    /// Bytes by whole SHA-256: every file that is there, also those that only the plan of a
+    /// deployment still names.
     files: BTreeMap<String, u64>,
 }
 
@@ -91,20 +94,17 @@ impl Images {
         Ok(images)
     }
 
-    /// Reads the list of resources anew, after it was changed.
+    /// Reads the list of resources and files anew, after it was changed.
     ///
     /// # Errors
     ///
-    /// The database's.
-    pub async fn reload(&self, store: &dyn Store) -> Result<(), StoreError> {
+    /// [`ImagesError`] when the directory or the database cannot be read.
+    pub async fn reload(&self, store: &dyn Store) -> Result<(), ImagesError> {
         let documents = store.list::<ResourceDocument>().await?;
         let resources: Vec<_> =
             documents.into_iter().map(|document| document.value.resource).collect();
-        let files = resources
-            .iter()
-            .flat_map(|resource| &resource.files)
-            .map(|file| (file.sha256.clone(), file.size))
-            .collect();
+        let blobs = self.blobs.list().await.map_err(|source| self.unusable(source))?;
+        let files = blobs.into_iter().map(|blob| (blob.sha256.to_string(), blob.size)).collect();
         let current = Current { resources: Arc::new(Resources(resources)), files };
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(current);
         Ok(())
@@ -116,6 +116,10 @@ impl Images {
         Arc::clone(&self.snapshot().resources)
     }
 
+    fn unusable(&self, source: maas_simplestreams::store::StoreError) -> ImagesError {
+        ImagesError::Blobs { dir: self.dir.clone(), source }
+    }
+
     fn snapshot(&self) -> Arc<Current> {
         Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
     }
@@ -124,6 +128,12 @@ impl Images {
     #[must_use]
     pub fn dir(&self) -> &Path {
         &self.dir
+    }
+
+    /// Where the boot loaders of a type and architecture are, as paths of the rack name them.
+    #[must_use]
+    pub fn bootloader_dir(&self, bootloader_type: &str, arch: &str) -> PathBuf {
+        self.dir.join("bootloaders").join(bootloader_type).join(arch)
     }
 
     /// The verified blobs.

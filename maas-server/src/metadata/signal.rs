@@ -101,7 +101,10 @@ fn shown(text: &str) -> String {
     text.chars().take(64).collect()
 }
 
-fn power(fields: &Fields) -> Result<Option<(String, BTreeMap<String, String>)>, Problem> {
+/// The driver of a BMC and its parameters, as the runner found them.
+type FoundPower = (String, BTreeMap<String, String>);
+
+fn power(fields: &Fields) -> Result<Option<FoundPower>, Problem> {
     let Some(driver) = fields.filled("power_type")? else { return Ok(None) };
     let Some(text) = fields.filled("power_parameters")? else {
         return Ok(Some((driver.to_owned(), BTreeMap::new())));

@@ -194,10 +194,6 @@ impl Region {
             Err(CommitError::Gone { .. }) => Err(ApplyError::NotFound(id.clone())),
             Err(CommitError::Duplicate(duplicate)) => Err(duplicate.into()),
             Err(CommitError::Backend(error)) => Err(error.into()),
-            Err(error) => {
-                tracing::error!(error = %error, "unknown commit error");
-                Err(ApplyError::Busy(id.clone()))
-            }
         }
     }
 

@@ -64,7 +64,7 @@ impl Mirror {
             }
         }
         let mut held: Vec<_> = self.state.inventory.paths().into_values().cloned().collect();
-        held.sort_unstable_by(|one, other| one.sha256.cmp(&other.sha256));
+        held.sort_unstable_by_key(|held| held.sha256);
         // Links to one file are read once.
         let mut known: Option<(Sha256, (u64, u64), bool)> = None;
         for held in held {

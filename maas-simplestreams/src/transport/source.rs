@@ -92,7 +92,9 @@ impl SourceUrl {
     /// `file:` URLs.
     pub fn root_as_given(&self) -> String {
         match self.root.to_file_path() {
-            Ok(path) if self.root.scheme() == "file" => format!("{}/", path.display()),
+            Ok(path) if self.root.scheme() == "file" => {
+                format!("{}/", path.display().to_string().trim_end_matches('/'))
+            }
             _ => super::shown(&self.root),
         }
     }

@@ -2,5 +2,12 @@
 #![cfg(all(feature = "http", feature = "openpgp"))]
 #![allow(clippy::unwrap_used)]
 
+#[cfg(feature = "cli")]
+mod cli;
+mod fuzz;
 mod http;
+#[cfg(feature = "cli")]
+mod kill;
+#[cfg(feature = "cli")]
+mod peer;
 mod server;

@@ -103,6 +103,12 @@ impl Machine {
         self.state.path().join("disk")
     }
 
+    /// An empty disk in place of the present one.
+    pub(super) fn replace_disk(&self) {
+        std::fs::remove_dir_all(self.disk()).unwrap();
+        std::fs::create_dir(self.disk()).unwrap();
+    }
+
     /// Asks for the script of this machine as iPXE does, colons encoded.
     pub(super) async fn own_boot_script(&self) -> BootScript {
         self.boot_script(&format!("ipxe.cfg-{}", encoded(&self.mac))).await
@@ -209,12 +215,16 @@ impl Boot {
         self.read("stages")
     }
 
-    /// Fails unless cloud-init found the MAAS datasource and had no errors.
+    /// Fails unless cloud-init found the MAAS datasource, had no errors, and could report all.
     pub(super) fn assert_clean(&self) {
         let result: serde_json::Value = serde_json::from_str(&self.read("result.json")).unwrap();
         let datasource = result["v1"]["datasource"].as_str().unwrap_or("none");
         assert!(datasource.starts_with("DataSourceMAAS"), "{datasource}\n{}", self.console());
         let errors = result["v1"]["errors"].as_array().unwrap();
         assert!(errors.is_empty(), "{errors:?}\n{}", self.console());
+        let log = self.read("cloud-init.log");
+        let lost: Vec<&str> =
+            log.lines().filter(|line| line.contains("Failed posting event")).collect();
+        assert!(lost.is_empty(), "{lost:#?}");
     }
 }

@@ -11,6 +11,7 @@
 
 mod api;
 mod machine;
+mod region;
 mod story;
 
 /// A running region with its rack.
@@ -24,4 +25,16 @@ pub(crate) struct Region {
     pub(crate) api_key: String,
 }
 
-pub(crate) use story::{whole_life, wrong_credentials_are_refused};
+#[tokio::test(flavor = "multi_thread")]
+async fn a_machine_lives_its_whole_life_with_the_real_cloud_init() {
+    let running = region::Running::start().await;
+    story::whole_life(&running.region).await;
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_datasource_is_refused_with_keys_that_are_nobodys() {
+    let running = region::Running::start().await;
+    story::wrong_credentials_are_refused(&running.region).await;
+    running.stop().await;
+}

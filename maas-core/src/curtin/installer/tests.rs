@@ -1,5 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
+use std::io::{BufRead, BufReader, Read};
+use std::net::TcpListener;
 use std::process::Command;
 
 use super::*;
@@ -13,6 +15,10 @@ fn credentials() -> NodeCredentials {
 }
 
 fn made(pack: Option<&[u8]>) -> Vec<u8> {
+    made_for(pack, 9)
+}
+
+fn made_for(pack: Option<&[u8]>, port: u16) -> Vec<u8> {
     let configs: Vec<ConfigFile> = ["a: 1\n", "b: 2\n"]
         .iter()
         .enumerate()
@@ -21,7 +27,7 @@ fn made(pack: Option<&[u8]>) -> Vec<u8> {
             content: Secret::new((*text).to_owned()),
         })
         .collect();
-    let endpoints = Endpoints::new("127.0.0.1");
+    let endpoints = Endpoints { rack_port: port, ..Endpoints::new("127.0.0.1") };
     installer(&configs, &SystemId::from_entropy(3), &credentials(), &endpoints, pack)
         .unwrap()
         .into_inner()
@@ -66,17 +72,51 @@ fn the_script_unpacks_and_runs_the_operators_curtin() {
 }
 
 #[test]
-fn a_pack_without_curtin_is_a_clear_failure() {
+fn a_pack_without_curtin_is_a_clear_failure_that_the_webhook_gets() {
     if !cfg!(target_os = "linux") {
         println!("SKIPPED: the installer is for Linux");
         return;
     }
+    if Command::new("python3").arg("--version").output().is_err() {
+        println!("SKIPPED: there is no python3, which every ephemeral OS has");
+        return;
+    }
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let server = std::thread::spawn(move || {
+        let (stream, _) = listener.accept().unwrap();
+        let mut reader = BufReader::new(stream);
+        let mut headers = String::new();
+        let mut length = 0;
+        loop {
+            let mut line = String::new();
+            reader.read_line(&mut line).unwrap();
+            if line.trim().is_empty() {
+                break;
+            }
+            if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
+                length = value.trim().parse().unwrap();
+            }
+            headers.push_str(&line);
+        }
+        let mut body = vec![0; length];
+        reader.read_exact(&mut body).unwrap();
+        reader.get_mut().write_all(b"HTTP/1.1 204 No Content\r\n\r\n").unwrap();
+        (headers, serde_json::from_slice::<serde_json::Value>(&body).unwrap())
+    });
     let empty = tar::Builder::new(Vec::new()).into_inner().unwrap();
     let path = std::env::temp_dir().join(format!("curtin-installer-empty-{}", std::process::id()));
-    std::fs::write(&path, made(Some(&empty))).unwrap();
+    std::fs::write(&path, made_for(Some(&empty), port)).unwrap();
     let output = Command::new("sh").arg(&path).output().unwrap();
     std::fs::remove_file(&path).unwrap();
     assert_eq!(output.status.code(), Some(1));
     let errors = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(errors.contains("the operator's curtin pack has no bin/curtin"), "{errors}");
+    let (headers, body) = server.join().unwrap();
+    assert!(headers.starts_with("POST /MAAS/metadata/status/"), "{headers}");
+    assert!(headers.contains("oauth_signature=\"%26hunter2\""), "{headers}");
+    assert_eq!(body["name"], "cmd-install");
+    assert_eq!(body["origin"], "curtin");
+    assert_eq!(body["result"], "FAIL");
+    assert_eq!(body["description"], "the operator's curtin pack has no bin/curtin");
 }

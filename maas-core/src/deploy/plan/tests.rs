@@ -112,6 +112,18 @@ fn plan_with(options: &DeploymentOptions) -> Result<DeploymentPlan, Vec<PlanProb
     DeploymentPlan::new(&machine(), &facts(), &images(), options, &Endpoints::new("10.0.0.1"))
 }
 
+/// A plan that installs Ubuntu.
+pub(in crate::deploy) fn sample() -> DeploymentPlan {
+    sample_with(|_| {})
+}
+
+/// The same, with options changed.
+pub(in crate::deploy) fn sample_with(change: fn(&mut DeploymentOptions)) -> DeploymentPlan {
+    let mut options = options("ubuntu", "noble");
+    change(&mut options);
+    plan_with(&options).unwrap()
+}
+
 fn curtin_of(plan: &DeploymentPlan) -> Value {
     yaml::from_str(plan.artefact("curtin.yaml").unwrap().text().unwrap()).unwrap()
 }
@@ -282,6 +294,12 @@ fn a_disk_image_is_written_to_the_boot_disk() {
     assert_eq!(at(&curtin, &["block-meta", "devices"]), &Value::list(["/dev/vda"]));
     assert_eq!(at(&curtin, &["storage"]), &Value::Null);
     assert_eq!(at(&curtin, &["sources", "maas", "type"]).as_str(), Some("dd-gz"));
+    let written = at(&curtin, &["write_files", "maas-cloud-config"]);
+    assert_eq!(at(written, &["permissions"]).as_str(), Some("0600"));
+    assert_eq!(
+        at(written, &["path"]).as_str(),
+        Some("/etc/cloud/cloud.cfg.d/95-cloudconfig-maas-cloud-config.cfg")
+    );
     assert!(plan.ignored.iter().any(|ignored| ignored.setting == "storage"));
 }
 

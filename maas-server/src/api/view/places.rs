@@ -5,6 +5,9 @@ use serde_json::{Value, json};
 /// MAAS's number of the untagged VLAN of the first fabric; clients look for it.
 pub(crate) const DEFAULT_VLAN: u64 = 5001;
 
+/// MAAS's word for the space of networks that belong to none.
+pub(crate) const SPACE: &str = "undefined";
+
 /// A DNS domain.
 pub(crate) fn domain(name: &str) -> Value {
     json!({
@@ -34,7 +37,7 @@ pub(crate) fn default_vlan() -> Value {
     json!({
         "id": DEFAULT_VLAN, "name": "untagged", "vid": 0, "fabric": "fabric-0", "fabric_id": 0,
         "mtu": 1500, "dhcp_on": true, "external_dhcp": null, "relay_vlan": null,
-        "primary_rack": null, "secondary_rack": null, "space": "undefined",
+        "primary_rack": null, "secondary_rack": null, "space": SPACE,
         "resource_uri": format!("/MAAS/api/2.0/vlans/{DEFAULT_VLAN}/"),
     })
 }

@@ -1,6 +1,7 @@
 //! What the demo shows: a timeline for people, or one JSON object a line for programs.
 
 use std::io::{IsTerminal, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
@@ -56,6 +57,8 @@ pub(super) struct Timeline {
     coloured: bool,
     start: Instant,
     chapter: Mutex<&'static str>,
+    /// The result is the last line, whatever the machine goes on to do.
+    ended: AtomicBool,
 }
 
 impl Timeline {
@@ -63,7 +66,13 @@ impl Timeline {
         let coloured = style == Style::Human
             && std::io::stdout().is_terminal()
             && std::env::var_os("NO_COLOR").is_none();
-        Self { style, coloured, start: Instant::now(), chapter: Mutex::new("") }
+        Self {
+            style,
+            coloured,
+            start: Instant::now(),
+            chapter: Mutex::new(""),
+            ended: AtomicBool::new(false),
+        }
     }
 
     /// Milliseconds since the demo began.
@@ -93,6 +102,9 @@ impl Timeline {
 
     /// One step.
     pub(super) fn step(&self, party: Party, step: &str, detail: &str) {
+        if self.ended.load(Ordering::Acquire) {
+            return;
+        }
         let elapsed = self.elapsed_ms();
         match self.style {
             Style::Json => {
@@ -126,6 +138,7 @@ impl Timeline {
 
     /// The last line: what came of it. `facts` are added to the JSON object.
     pub(super) fn result(&self, result: &str, sentence: &str, facts: Map<String, Value>) {
+        self.ended.store(true, Ordering::Release);
         match self.style {
             Style::Json => {
                 let mut object = Map::new();
@@ -193,12 +206,7 @@ mod tests {
 
     #[test]
     fn a_line_for_people_holds_time_party_step_and_detail_on_one_line() {
-        let timeline = Timeline {
-            style: Style::Human,
-            coloured: false,
-            start: Instant::now(),
-            chapter: Mutex::new(""),
-        };
+        let timeline = Timeline { coloured: false, ..Timeline::new(Style::Human) };
         assert_eq!(
             timeline.human(1234, Party::Machine, "netboot", "GET\n/ipxe.cfg"),
             "    1.234  machine  netboot                GET /ipxe.cfg"

@@ -10,12 +10,9 @@ mod model;
 mod outbox;
 mod races;
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use maas_core::id::SystemId;
-use maas_core::machine::{
-    Architecture, BootFacts, Level, Machine, NodeCredentials, Power, PowerState, Record, Status,
-};
+use maas_core::machine::new::NewMachine as Told;
+use maas_core::machine::{Level, Machine, NodeCredentials, Record, Status};
 use maas_core::secret::Secret;
 use maas_core::time::Timestamp;
 
@@ -66,54 +63,25 @@ pub(super) fn cases() -> impl Iterator<Item = (&'static str, Case)> {
 
 /// A machine that shares nothing unique with that of another number.
 pub(super) fn sample(number: u64) -> Machine {
-    Machine {
-        system_id: SystemId::from_entropy(number),
-        version: 0,
-        created: Timestamp(1_000),
-        updated: Timestamp(1_000),
-        hostname: format!("node-{number}"),
-        domain: "maas".to_owned(),
-        description: String::new(),
-        architecture: Architecture { arch: "amd64".to_owned(), subarch: "generic".to_owned() },
-        min_hwe_kernel: String::new(),
-        pool: "default".to_owned(),
-        zone: "default".to_owned(),
-        tags: BTreeSet::new(),
-        owner_data: BTreeMap::new(),
-        agent_name: String::new(),
-        mac_addresses: BTreeSet::from([format!(
+    let credentials = NodeCredentials {
+        consumer_key: format!("consumer-{number}"),
+        token_key: format!("token-{number}"),
+        token_secret: Secret::new("secret".to_owned()),
+    };
+    let hostname = format!("node-{number}");
+    let told = Told {
+        mac_addresses: vec![format!(
             "52:54:00:{:02x}:{:02x}:{:02x}",
             number >> 16 & 255,
             number >> 8 & 255,
             number & 255
-        )]),
-        hardware_uuid: None,
-        status: Status::Ready,
-        previous_status: Status::New,
-        owner: None,
-        locked: false,
-        error_description: String::new(),
-        deadline: None,
-        last_step: None,
-        netboot: true,
-        enlisting: false,
-        enable_ssh: false,
-        last_ping: None,
-        scripts: Vec::new(),
-        configuration: maas_core::deploy::Configuration::default(),
-        deployment: None,
-        power: Power {
-            driver: "manual".to_owned(),
-            parameters: Secret::new(BTreeMap::new()),
-            state: PowerState::Unknown,
-        },
-        boot: BootFacts::default(),
-        credentials: NodeCredentials {
-            consumer_key: format!("consumer-{number}"),
-            token_key: format!("token-{number}"),
-            token_secret: Secret::new("secret".to_owned()),
-        },
-    }
+        )],
+        power_driver: "manual".to_owned(),
+        ..Told::new(SystemId::from_entropy(number), hostname, "amd64/generic", credentials)
+    };
+    let mut machine = Machine::added(told, Timestamp(1_000)).expect("a machine like any other");
+    machine.status = Status::Ready;
+    machine
 }
 
 /// A record that can be told from others by its description.

@@ -117,8 +117,11 @@ fn build(machine: u64, version: u64, parts: &Parts) -> Machine {
         if parts.hostname == 0 { String::new() } else { format!("host-{}", parts.hostname) };
     built.tags = parts.tags.iter().map(|tag| format!("tag-{tag}")).collect();
     built.status = parts.status;
-    built.deadline =
-        parts.deadline.map(|at| Deadline { at: Timestamp(at), waiting_for: Waiting::NetworkBoot });
+    built.deadline = parts.deadline.map(|at| Deadline {
+        since: Timestamp(0),
+        at: Timestamp(at),
+        waiting_for: Waiting::NetworkBoot,
+    });
     built
 }
 

@@ -122,7 +122,11 @@ async fn a_delayed_effect_is_due_after_its_delay(store: Arc<dyn Store>) {
 
 fn with_deadline(number: u64, at: i64) -> NewMachine {
     let mut machine = sample(number);
-    machine.deadline = Some(Deadline { at: Timestamp(at), waiting_for: Waiting::NetworkBoot });
+    machine.deadline = Some(Deadline {
+        since: Timestamp(0),
+        at: Timestamp(at),
+        waiting_for: Waiting::NetworkBoot,
+    });
     NewMachine::new(machine)
 }
 

@@ -1,0 +1,141 @@
+//! A mirror that is killed at any moment serves a whole generation, and the next run completes.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, RwLock};
+use std::time::Duration;
+
+use maas_simplestreams::date::Timestamp;
+use maas_simplestreams::digest::Sha256;
+use maas_simplestreams::limits::Limits;
+use maas_simplestreams::publish::{Content, NewItem, NewProduct, NewVersion, Signing, Stream};
+use maas_simplestreams::sign::SigningKey;
+use maas_simplestreams::signature::{Keyring, OpenPgp, Verified};
+
+use crate::server::Server;
+
+/// How often the mirror is killed; more with `MAAS_TEST_KILLS`.
+const KILLS: u64 = 30;
+const FILES: usize = 4;
+const SIZE: usize = 1 << 20;
+
+fn publish(root: &Path, key: &SigningKey, version: u64, at: Timestamp) {
+    let mut product = NewProduct::new("p");
+    for version in [version - 1, version] {
+        let mut new = NewVersion::new(format!("{version:04}"));
+        for file in 0..FILES {
+            let fill = u8::try_from((version * 7 + file as u64) % 251).unwrap();
+            let path = format!("files/{version}/{file}");
+            new = new.item(file.to_string(), NewItem::from_bytes(path, vec![fill; SIZE]));
+        }
+        product = product.version(new);
+    }
+    Stream::new(at)
+        .content(Content::new("c:d", "image-downloads").product(product))
+        .write(root, Signing::Signed { key, at })
+        .unwrap();
+}
+
+/// Whether readers of the tree find everything that its index leads to.
+fn is_whole(root: &Path, verifier: &OpenPgp) -> bool {
+    let read = |path: &str| std::fs::read(root.join(path));
+    let Ok(index) = read("streams/v1/index.sjson") else { return false };
+    let now = Timestamp::from(std::time::SystemTime::now());
+    let limits = Limits::default();
+    let index =
+        Verified::from_clearsigned(&index, verifier, now).unwrap().parse_index(&limits).unwrap();
+    for entry in index.entries.values() {
+        let raw = read(entry.path().unwrap().as_str()).expect("the index names what is there");
+        let verified = Verified::from_clearsigned(&raw, verifier, now).unwrap();
+        let products = verified.parse_products(&limits).unwrap();
+        for item in products.items() {
+            let content =
+                read(item.file().unwrap().path.as_str()).expect("products name what is there");
+            assert_eq!(Some(Sha256::of(&content)), item.sha256());
+        }
+    }
+    true
+}
+
+#[test]
+fn killed_at_any_moment_it_serves_a_whole_generation_and_loses_little() {
+    let kills =
+        std::env::var("MAAS_TEST_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(KILLS);
+    let start = Timestamp::from(std::time::SystemTime::now()).as_seconds() - 10_000;
+    let at = |version: u64| Timestamp::from_seconds(start + i64::try_from(version).unwrap());
+    let root = tempfile::tempdir().unwrap();
+    let key = SigningKey::generate("Throw-away", at(0)).unwrap();
+    let verifier = OpenPgp::new(Keyring::from_bytes(&key.public_keyring().unwrap()).unwrap());
+    let keyring = root.path().join("pub.gpg");
+    std::fs::write(&keyring, key.public_keyring().unwrap()).unwrap();
+    let from = root.path().join("from");
+    let to = root.path().join("to");
+    // A generation is published in one step as far as requests see it.
+    let published = Arc::new(RwLock::new(()));
+    let lock = Arc::clone(&published);
+    let served = from.clone();
+    let server = Server::start(move |asked, reply| {
+        let body = {
+            let _reading = lock.read().unwrap();
+            std::fs::read(served.join(asked.path.trim_start_matches('/')))
+        };
+        let Ok(body) = body else { return reply.answer("404 Not Found", "", b"") };
+        let start = asked.range_start().min(body.len());
+        let status = if start > 0 { "206 Partial Content" } else { "200 OK" };
+        let head = format!(
+            "HTTP/1.1 {status}\r\nContent-Length: {}\r\nContent-Range: bytes {start}-{}/{}\r\nConnection: close\r\n\r\n",
+            body.len() - start,
+            body.len().saturating_sub(1),
+            body.len()
+        );
+        reply.raw(head.as_bytes());
+        for piece in body[start..].chunks(64 << 10) {
+            if !reply.raw(piece) {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(3));
+        }
+    });
+    let mirror = || {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_sstream"));
+        command.args(["mirror", "--grace", "0", "--jobs", "2", "--keyring"]).arg(&keyring);
+        command.arg(&server.url).arg(&to).stdout(Stdio::null()).stderr(Stdio::null());
+        command
+    };
+    let mut version = 1;
+    publish(&from, &key, version, at(version));
+    let mut seed = 42u64;
+    let mut was_whole = false;
+    for round in 0..kills {
+        if round % 5 == 4 {
+            assert!(mirror().status().unwrap().success(), "the next run completes");
+            assert!(is_whole(&to, &verifier));
+            was_whole = true;
+            version += 1;
+            let _writing = published.write().unwrap();
+            publish(&from, &key, version, at(version));
+            continue;
+        }
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        let mut child = mirror().spawn().unwrap();
+        std::thread::sleep(Duration::from_millis((seed >> 33) % 250));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(is_whole(&to, &verifier) || !was_whole, "readers found a gap");
+    }
+    assert!(mirror().status().unwrap().success());
+    assert!(is_whole(&to, &verifier));
+    let mut left = BTreeSet::new();
+    for entry in std::fs::read_dir(to.join("files")).unwrap() {
+        left.insert(entry.unwrap().file_name().into_string().unwrap());
+    }
+    assert_eq!(left, BTreeSet::from([(version - 1).to_string(), version.to_string()]));
+    // Each kill costs at most what was under way: two files, one block each and what the sockets
+    // buffer, and the metadata.
+    let content = (version as usize + 1) * FILES * SIZE;
+    let sent = server.sent.load(Ordering::Relaxed);
+    let allowed = content + usize::try_from(kills).unwrap() * 2 * (3 << 20);
+    assert!(sent < allowed, "{sent} bytes were sent, at most {allowed} expected");
+}
