@@ -7,13 +7,14 @@ use maas_core::machine::{Role, Status};
 use serde_json::Value;
 
 use super::support::client::{Answer, Call, Key};
+use super::support::play::Play;
 use super::support::server::Running;
 
 const CALLERS: usize = 64;
 
 /// Three users, so that races are both within one user and between users.
 fn users(running: &Running) -> Vec<(String, Key)> {
-    ["alice", "bob", "carol"]
+    ["ann", "ben", "cleo"]
         .map(|name| (name.to_owned(), running.user(name, Role::User)))
         .into_iter()
         .collect()
@@ -109,4 +110,22 @@ fn one_machine_that_all_name_goes_to_one_of_them() {
     }
     assert_eq!(running.machine(&wanted.system_id).owner.as_ref(), Some(&winners[0].0));
     assert_eq!(running.machine(&other.system_id).owner, None);
+}
+
+#[test]
+fn one_machine_that_all_deploy_is_deployed_once() {
+    let (play, id) = Play::ready(21);
+    let users = users(&play.running);
+    let answers = all_at_once(&play.running, &users, || {
+        Call::post(format!("/MAAS/api/2.0/machines/{id}/?op=deploy"), &[])
+    });
+    let winners: Vec<_> = answers.iter().filter(|(_, answer)| answer.status == 200).collect();
+    assert_eq!(winners.len(), 1, "{winners:?}");
+    for (user, answer) in answers.iter().filter(|(_, answer)| answer.status != 200) {
+        // Once it is somebody's, others may neither see nor command it.
+        let expected = matches!(answer.status, 403 | 404 | 409);
+        assert!(expected, "{user}: {}: {}", answer.status, answer.text());
+    }
+    let deployed = play.wait_for(&id, "Deployed");
+    assert_eq!(deployed["owner"], *winners[0].0);
 }

@@ -1,6 +1,7 @@
 //! What the tests share: a client that sends exact bytes, servers in and outside this process.
 
 pub(crate) mod client;
+pub(crate) mod play;
 pub(crate) mod program;
 pub(crate) mod random;
 pub(crate) mod server;
