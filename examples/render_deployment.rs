@@ -11,6 +11,7 @@ use std::process::ExitCode;
 
 use maas_core::deploy::{
     Configuration, DeploymentOptions, DeploymentPlan, Endpoints, Facts, NetworkInterface,
+    PlanProblem,
 };
 use maas_core::id::SystemId;
 use maas_core::image::{BootResource, FileType, ImageFile, Images, Origin, PackedSeed};
@@ -133,7 +134,10 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(description: &Path, folder: &Path) -> Result<ExitCode, Box<dyn std::error::Error>> {
+/// What `DeploymentPlan::new` says of a description.
+type Planned = Result<DeploymentPlan, Vec<PlanProblem>>;
+
+fn planned(description: &Path) -> Result<Planned, Box<dyn std::error::Error>> {
     let text = std::fs::read_to_string(description)
         .map_err(|error| format!("{}: {error}", description.display()))?;
     let description: Description =
@@ -141,7 +145,11 @@ fn run(description: &Path, folder: &Path) -> Result<ExitCode, Box<dyn std::error
     let (machine, facts) = machine(description.machine)?;
     let images = Images(description.images.into_iter().map(image).collect());
     let endpoints = Endpoints::new(description.rack);
-    let plan = DeploymentPlan::new(&machine, &facts, &images, &description.options, &endpoints);
+    Ok(DeploymentPlan::new(&machine, &facts, &images, &description.options, &endpoints))
+}
+
+fn run(description: &Path, folder: &Path) -> Result<ExitCode, Box<dyn std::error::Error>> {
+    let plan = planned(description)?;
     let plan = match plan {
         Ok(plan) => plan,
         Err(problems) => {
@@ -251,5 +259,37 @@ fn image(description: ImageDescription) -> BootResource {
             })
             .collect(),
         origin,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::path::PathBuf;
+
+    use super::*;
+
+    #[test]
+    fn every_plan_beside_this_program_can_be_deployed() {
+        let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("plans");
+        let mut count = 0;
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let plan = planned(&path).unwrap();
+            let plan = plan.unwrap_or_else(|problems| panic!("{}: {problems:?}", path.display()));
+            assert!(plan.artefact("manifest.json").is_some());
+            count += 1;
+        }
+        assert!(count >= 11, "{count} plans");
+    }
+
+    #[test]
+    fn a_description_is_refused_with_its_line() {
+        let path = std::env::temp_dir().join(format!("no-plan-{}.yaml", std::process::id()));
+        std::fs::write(&path, "machine: {}\nwhat: 1\n").unwrap();
+        let error = planned(&path).unwrap_err().to_string();
+        std::fs::remove_file(&path).unwrap();
+        assert!(error.contains("line "), "{error}");
     }
 }

@@ -74,6 +74,7 @@ fn cases() -> Vec<Case> {
     let platforms = [
         ("amd64", BootMethod::Bios),
         ("amd64", BootMethod::Uefi),
+        ("amd64", BootMethod::BiosOrUefi),
         ("arm64", BootMethod::Uefi),
         ("arm64", BootMethod::Other),
         ("ppc64el", BootMethod::OpenFirmware),

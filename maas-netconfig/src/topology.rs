@@ -202,6 +202,25 @@ impl Topology {
         self.devices = order.into_iter().filter_map(|at| slots[at].take()).collect();
     }
 
+    /// Devices that are built on themselves, directly or through others.
+    pub(crate) fn circular(&self) -> Vec<&IfName> {
+        let items: Vec<_> =
+            self.devices.iter().map(|device| (&device.name, device.kind.parents())).collect();
+        let mut seen = std::collections::BTreeSet::new();
+        let known: std::collections::BTreeSet<&IfName> =
+            items.iter().map(|(name, _)| *name).collect();
+        let mut circular = Vec::new();
+        for at in parents_first(&items) {
+            let (name, parents) = items[at];
+            // What cannot be put behind its parents is in a circle or built on one.
+            if parents.iter().any(|parent| known.contains(parent) && !seen.contains(parent)) {
+                circular.push(name);
+            }
+            seen.insert(name);
+        }
+        circular
+    }
+
     /// Whether every default name server and search domain is on some device.
     pub(crate) fn carries_default_dns(&self) -> bool {
         let takes_all = |device: &Device| !device.addresses.is_empty() && device.dns.is_empty();

@@ -62,10 +62,11 @@ fn replay(esxcli: &Path, nics: &str, initial: &str, lists: &[Vec<Vec<String>>]) 
 }
 
 const REPLAY: &str = r#"
-import contextlib, io, json, os, sys, tempfile
+import contextlib, io, json, os, shutil, sys, tempfile
 (path, nics, initial), *lists = json.load(sys.stdin)
 program = compile(open(path).read(), path, "exec")
-folder = tempfile.mkdtemp()
+# A state is written for each of many thousand commands: in memory where that can be had.
+folder = tempfile.mkdtemp(dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else None)
 os.environ.update(ESXCLI_LOG=os.devnull, ESXCLI_STATE=folder + "/state", ESXCLI_NICS=nics,
                   ESXCLI_STRICT="1", ESXCLI_INITIAL=initial)
 out = []
@@ -85,6 +86,7 @@ for commands in lists:
             break
     state = json.load(open(folder + "/state")) if os.path.exists(folder + "/state") else None
     out.append([status, said.getvalue(), state])
+shutil.rmtree(folder)
 json.dump(out, sys.stdout)
 "#;
 

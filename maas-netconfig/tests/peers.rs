@@ -2,7 +2,9 @@
 //! PyYAML, curtin.
 //!
 //! A peer that is not installed skips its test, loudly; `MAAS_TEST_PEERS=require` makes that a
-//! failure. `MAAS_TEST_MODELS` sets how many generated networks go through each (300 by default;
+//! failure for those that distributions package (netplan.io, cloud-init, python3-yaml). The others
+//! are named by variables: `NETPLAN_1_CONFIGURE` (the generator of netplan 1.x),
+//! `MAAS_CLOUD_INIT_SCHEMA` (schema-network-config-v1.json), `MAAS_CURTIN_SOURCE` (a checkout). `MAAS_TEST_MODELS` sets how many generated networks go through each (300 by default;
 //! the full run uses 10000).
 #![allow(clippy::unwrap_used, missing_docs)]
 
@@ -16,7 +18,7 @@ use std::process::Command;
 
 use maas_netconfig::testing::{Flavour, MOST, network};
 use maas_netconfig::{Dialect, Rendered, SourceRouting, Topology, netplan, v1, yaml};
-use shared::{models, python, run_python, skip};
+use shared::{models, python, run_python, skip, skip_optional};
 
 fn resolved(seed: u64, routing: SourceRouting) -> Topology {
     let size = u8::try_from(seed % (u64::from(MOST) + 1)).unwrap();
@@ -53,10 +55,22 @@ fn generate(generator: &Path, text: &str, root: &Path) -> Result<(), String> {
 #[test]
 fn netplan_takes_every_rendering_without_a_word() {
     let Some(generator) = generator() else { return };
+    takes_every_rendering(&generator);
+}
+
+#[test]
+fn netplan_1_takes_every_rendering_without_a_word() {
+    let Some(generator) = std::env::var_os("NETPLAN_1_CONFIGURE").map(PathBuf::from) else {
+        skip_optional("netplan 1.x", "set NETPLAN_1_CONFIGURE to its configure program");
+        return;
+    };
+    takes_every_rendering(&generator);
+}
+
+fn takes_every_rendering(generator: &Path) {
     let count = models();
     std::thread::scope(|scope| {
         for half in 0..2 {
-            let generator = &generator;
             scope.spawn(move || {
                 for seed in (half..count).step_by(2) {
                     let routing =
@@ -259,6 +273,10 @@ fn sections(text: &str) -> Vec<String> {
         .into_iter()
         .filter(|(_, lines)| !lines.is_empty())
         .map(|(name, mut lines)| {
+            // A link-local router is on the link, said or unsaid.
+            if lines.iter().any(|line| line.starts_with("Gateway=fe80:")) {
+                lines.retain(|line| line != "GatewayOnLink=true");
+            }
             if name != "[Network]" {
                 lines.sort();
             }
@@ -353,7 +371,7 @@ fn schema(python: &Path) -> Option<PathBuf> {
     let packaged = packaged.first().and_then(|path| path.as_str()).map(PathBuf::from);
     let found = named.into_iter().chain(packaged).find(|path| path.exists());
     if found.is_none() {
-        skip(
+        skip_optional(
             "cloud-init's schema of v1",
             "this cloud-init has none; set MAAS_CLOUD_INIT_SCHEMA to schema-network-config-v1.json",
         );
@@ -395,3 +413,67 @@ for number, document in enumerate(documents):
             bad.append([number, entry.get("name"), error.message, list(map(str, error.path))])
 json.dump(bad[:20], sys.stdout)
 "##;
+
+/// Reads each document with curtin's own parser and renders ifupdown's file from it.
+const CURTIN: &str = r#"
+import json, logging, sys
+from unittest import mock
+path, *documents = json.load(sys.stdin)
+sys.path.insert(0, path)
+# What curtin needs elsewhere; its network part does not touch these.
+for name in ["packaging", "packaging.version", "aptsources", "aptsources.sourceslist", "oauthlib", "oauthlib.oauth1"]:
+    try:
+        __import__(name)
+    except ImportError:
+        sys.modules[name] = mock.MagicMock()
+import curtin.net
+said = []
+class Said(logging.Handler):
+    def emit(self, record):
+        if record.levelno >= logging.WARNING:
+            said.append(record.getMessage())
+logging.getLogger().addHandler(Said())
+out = []
+for document in documents:
+    del said[:]
+    try:
+        state = curtin.net.parse_net_config_data(document)
+        text = curtin.net.render_interfaces(state)
+        out.append([text, list(said)])
+    except Exception as error:
+        out.append([None, [repr(error)]])
+json.dump(out, sys.stdout)
+"#;
+
+#[test]
+fn curtin_reads_its_dialect_and_renders_every_address_and_route() {
+    let Some(source) = std::env::var_os("MAAS_CURTIN_SOURCE").map(PathBuf::from) else {
+        skip_optional("curtin", "set MAAS_CURTIN_SOURCE to a checkout of curtin");
+        return;
+    };
+    let Some(python) = python("yaml") else { return };
+    let topologies: Vec<(u64, Topology)> =
+        (0..models()).map(|seed| (seed, resolved(seed, SourceRouting::Off))).collect();
+    let mut cases = vec![serde_json::json!(source.to_str().unwrap())];
+    cases.extend(topologies.iter().map(|(_, topology)| {
+        serde_json::to_value(v1::render(topology, Dialect::CurtinEni).network()).unwrap()
+    }));
+    let rendered = run_python(&python, CURTIN, &cases);
+    assert_eq!(rendered.len(), topologies.len());
+    for ((seed, topology), result) in topologies.iter().zip(&rendered) {
+        assert_eq!(result[1], serde_json::json!([]), "model {seed}");
+        let text = result[0].as_str().unwrap();
+        for device in &topology.devices {
+            for address in &device.addresses {
+                assert!(
+                    text.contains(&address.addr().to_string()),
+                    "model {seed}: {address}\n{text}"
+                );
+            }
+            for route in &device.routes {
+                let via = route.via.unwrap().to_string();
+                assert!(text.contains(&via), "model {seed}: {via}\n{text}");
+            }
+        }
+    }
+}

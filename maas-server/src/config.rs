@@ -142,7 +142,7 @@ impl Config {
     pub fn parse(file: &Path, text: &str) -> Result<Self, ConfigError> {
         let table: Table = text.parse().map_err(|error: toml::de::Error| ConfigError::Syntax {
             file: file.to_owned(),
-            message: error.to_string().trim().to_owned(),
+            message: on_one_line(text, &error),
         })?;
         let mut config = Self::default();
         for (key, value) in &table {
@@ -246,6 +246,15 @@ fn minutes(value: &Value) -> Option<Duration> {
 
 fn shown(value: &Value) -> String {
     format!("the {} {}", value.type_str(), value.to_string().chars().take(80).collect::<String>())
+}
+
+/// Where and why, without the excerpt of several lines that the parser draws.
+fn on_one_line(text: &str, error: &toml::de::Error) -> String {
+    let reason = error.message().replace('\n', ", ");
+    let Some(before) = error.span().and_then(|span| text.get(..span.start)) else { return reason };
+    let line = before.matches('\n').count() + 1;
+    let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+    format!("line {line}, column {column}: {reason}")
 }
 
 fn default_data_dir() -> PathBuf {

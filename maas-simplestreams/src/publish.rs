@@ -1,6 +1,7 @@
 //! Publishing a stream: describe it, write the tree, sign it.
 
 mod condense;
+mod generations;
 mod records;
 #[cfg(feature = "openpgp")]
 mod resign;
@@ -14,6 +15,7 @@ use serde_json::{Value, json};
 use sha2::Digest as _;
 
 pub use condense::condense;
+pub use generations::{GenerationError, Generations};
 #[cfg(feature = "openpgp")]
 pub use resign::{Listing, sign_unverified_tree};
 

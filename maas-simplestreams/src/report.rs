@@ -1,5 +1,9 @@
 //! Progress as typed events; whoever shows them decides how.
 
+mod meter;
+
+pub use meter::{Measured, Meter};
+
 use crate::digest::Sha256;
 
 /// Something that happened to a file on its way in.

@@ -1,6 +1,7 @@
 //! Opening a source: URL, first document, index, products, each verified and held against what was
 //! seen before.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,6 +23,8 @@ use crate::trust::{Alarm, Distrust, Remembered, TrustMemory, TrustPolicy};
 
 /// How often a metadata document is asked for before giving up.
 const ATTEMPTS: u32 = 4;
+/// The longest time for one attempt at a metadata document, however steadily it drips.
+const LONGEST_ATTEMPT: Duration = Duration::from_secs(600);
 /// The pause before the second attempt; it doubles with each one.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 
@@ -87,6 +90,15 @@ impl Source {
     pub fn cached(mut self, cache: BTreeMap<SafePath, CachedDocument>) -> Self {
         self.cache = cache;
         self
+    }
+
+    /// The first document is an index unless its name says otherwise, and an index is small.
+    fn first_document_limit(&self) -> u64 {
+        if self.url.path().file_name().starts_with("index") {
+            self.limits.index_bytes
+        } else {
+            self.limits.products_bytes
+        }
     }
 
     /// Where the source is.
@@ -245,21 +257,13 @@ pub struct Repository {
 pub enum Start {
     /// An index, the usual case.
     Index(Box<Document<Index>>),
-    /// A products file: the URL named it directly.
-    Products(Box<Document<Products>>),
+    /// A products file, not yet read: the URL named it directly.
+    Products(Box<Document<Bytes>>),
 }
 
 #[derive(Deserialize)]
 struct Head {
     format: Option<String>,
-}
-
-struct Fetched {
-    path: SafePath,
-    raw: Bytes,
-    etag: Option<String>,
-    detached_signature: Option<Bytes>,
-    text: Authenticity<Bytes>,
 }
 
 impl Repository {
@@ -275,7 +279,7 @@ impl Repository {
     ) -> Result<Self, RepositoryError> {
         let fetcher = Fetcher { source: &source, transport: &*transport, now };
         let path = source.url.path().clone();
-        let limit = source.limits.products_bytes;
+        let limit = source.first_document_limit();
         let fetched = match fetcher.fetch(&path, limit).await {
             Err(RepositoryError::Fetch { cause, path })
                 if cause.kind == TransportErrorKind::NotFound && !source.url.states_document() =>
@@ -308,9 +312,12 @@ impl Repository {
     async fn collect_entries(&mut self) -> Result<(), RepositoryError> {
         let index = match &self.start {
             Start::Index(index) => (**index).clone(),
-            Start::Products(products) => {
-                let products = products.verified_or_unverified();
-                if let Some(content_id) = products.content_id() {
+            Start::Products(document) => {
+                let text = document.verified_or_unverified();
+                let (head, _) = Products::outline(text, &self.source.limits).map_err(|cause| {
+                    RepositoryError::Document { path: document.path.clone(), cause }
+                })?;
+                if let Some(content_id) = head.content_id() {
                     self.entries.push((content_id, Entry::default()));
                 }
                 return Ok(());
@@ -404,21 +411,59 @@ impl Repository {
         &mut self,
         content_id: &ContentId,
     ) -> Result<Document<Products>, RepositoryError> {
+        let (entry, text) = self.text(content_id).await?;
+        let document = self.fetcher().parse(text, Verified::parse_products, Products::parse)?;
+        let products = document.verified_or_unverified();
+        let names = products.products.names().map(str::to_owned).collect();
+        let skipped = products.problems().len();
+        self.weigh_products(content_id, &entry, &document, products, names)?;
+        self.alarm_skipped(content_id, skipped);
+        Ok(document)
+    }
+
+    /// Like [`Self::products`], but reads the document product by product: `each` sees a document
+    /// with one product at a time. The document is verified and held against index and memory
+    /// before the first one. Memory holds little more than the text.
+    pub async fn scan_verified_or_unverified(
+        &mut self,
+        content_id: &ContentId,
+        each: impl FnMut(&Products),
+    ) -> Result<Document<Bytes>, RepositoryError> {
+        let (entry, document) = self.text(content_id).await?;
+        let limits = self.source.limits.clone();
+        let refused = |cause| RepositoryError::Document { path: document.path.clone(), cause };
+        let text = document.verified_or_unverified();
+        let (head, names) = Products::outline(text, &limits).map_err(refused)?;
+        let names = names.into_iter().collect();
+        self.weigh_products(content_id, &entry, &document, &head, names)?;
+        let skipped = Products::scan(text, &limits, each).map_err(refused)?.len();
+        self.alarm_skipped(content_id, skipped);
+        Ok(document)
+    }
+
+    /// Fetches a products file and verifies its signature.
+    async fn text(
+        &self,
+        content_id: &ContentId,
+    ) -> Result<(Entry, Document<Bytes>), RepositoryError> {
         let unknown = || RepositoryError::UnknownContent { content_id: content_id.clone() };
         let (_, entry) =
             self.entries.iter().find(|(name, _)| name == content_id).ok_or_else(unknown)?;
-        let entry = entry.clone();
         let document = match &self.start {
-            Start::Products(products) => (**products).clone(),
+            Start::Products(document) => (**document).clone(),
             Start::Index(_) => {
                 let path = entry.path().ok_or_else(unknown)?;
                 let limit = self.source.limits.products_bytes;
-                let fetched = self.fetcher().fetch(&path, limit).await?;
-                self.fetcher().products(fetched)?
+                self.fetcher().fetch(&path, limit).await?
             }
         };
-        self.weigh_products(content_id, &entry, &document)?;
-        Ok(document)
+        Ok((entry.clone(), document))
+    }
+
+    fn alarm_skipped(&mut self, content_id: &ContentId, count: usize) {
+        if count > 0 {
+            self.alarms.push(Alarm::Skipped { document: content_id.to_string(), count });
+        }
     }
 
     /// Holds an index against the memory.
@@ -435,13 +480,14 @@ impl Repository {
         self.weigh(document, &label, seen, skipped)
     }
 
-    fn weigh_products(
+    fn weigh_products<T>(
         &mut self,
         content_id: &ContentId,
         entry: &Entry,
-        document: &Document<Products>,
+        document: &Document<T>,
+        products: &Products,
+        names: BTreeSet<String>,
     ) -> Result<(), RepositoryError> {
-        let products = document.verified_or_unverified();
         let distrust =
             |cause| Err(RepositoryError::Distrusted { path: document.path.clone(), cause });
         let found = products.content_id();
@@ -461,7 +507,6 @@ impl Repository {
         if allowed.is_some_and(|allowed| !allowed.contains(content_id)) {
             return distrust(Distrust::ContentIdNotAllowed { found: content_id.to_string() });
         }
-        let names: BTreeSet<String> = products.products.names().map(str::to_owned).collect();
         let listed: BTreeSet<String> = entry.products().map(str::to_owned).collect();
         let count = names.symmetric_difference(&listed).count();
         if !listed.is_empty() && count > 0 {
@@ -474,8 +519,7 @@ impl Repository {
             digest: Some(Sha256::of(&document.raw)),
             names,
         };
-        let skipped = products.problems().len();
-        self.weigh(document, content_id.as_str(), seen, skipped)
+        self.weigh(document, content_id.as_str(), seen, 0)
     }
 
     fn weigh<T>(
@@ -538,16 +582,21 @@ impl Fetcher<'_> {
         let mut pause = FIRST_PAUSE;
         let mut attempt = 1;
         loop {
-            let answer = match (self.transport.fetch(request.clone()).await, cached) {
-                (Ok(response), _) => {
-                    let etag = response.etag.clone();
-                    response.read_to_end(&url, limit).await.map(|bytes| (bytes, etag))
+            let fetch = async {
+                match (self.transport.fetch(request.clone()).await, cached) {
+                    (Ok(response), _) => {
+                        let etag = response.etag.clone();
+                        response.read_to_end(&url, limit).await.map(|bytes| (bytes, etag))
+                    }
+                    (Err(error), Some(cached)) if error.kind == TransportErrorKind::NotModified => {
+                        Ok((cached.raw.clone(), Some(cached.etag.clone())))
+                    }
+                    (Err(error), _) => Err(error),
                 }
-                (Err(error), Some(cached)) if error.kind == TransportErrorKind::NotModified => {
-                    Ok((cached.raw.clone(), Some(cached.etag.clone())))
-                }
-                (Err(error), _) => Err(error),
             };
+            let answer = tokio::time::timeout(LONGEST_ATTEMPT, fetch).await;
+            let answer = answer
+                .unwrap_or_else(|_| Err(TransportError::new(&url, TransportErrorKind::TimedOut)));
             match answer {
                 Err(error) if error.is_retryable() && attempt < ATTEMPTS => {
                     tokio::time::sleep(pause).await;
@@ -559,7 +608,7 @@ impl Fetcher<'_> {
         }
     }
 
-    async fn fetch(&self, path: &SafePath, limit: u64) -> Result<Fetched, RepositoryError> {
+    async fn fetch(&self, path: &SafePath, limit: u64) -> Result<Document<Bytes>, RepositoryError> {
         let failed = |cause| RepositoryError::Fetch { path: path.clone(), cause };
         let refused = |cause| RepositoryError::Refused { path: path.clone(), cause };
         let clearsigned = path.as_str().ends_with(".sjson");
@@ -569,14 +618,17 @@ impl Fetcher<'_> {
         let (raw, etag) = self.bytes(path, limit).await.map_err(failed)?;
         let Some(verifier) = self.source.verifier.as_deref() else {
             let text = if clearsigned {
-                unverified_text(&raw)
-                    .map(|text| Bytes::from(text.into_owned()))
-                    .map_err(|cause| refused(Refused::Malformed(cause)))?
+                match unverified_text(&raw) {
+                    Ok(Cow::Borrowed(_)) => raw.clone(),
+                    Ok(Cow::Owned(text)) => text.into(),
+                    Err(cause) => return Err(refused(Refused::Malformed(cause))),
+                }
             } else {
                 raw.clone()
             };
-            let text = Authenticity::Unverified(Unverified(text));
-            return Ok(Fetched { path: path.clone(), raw, etag, detached_signature: None, text });
+            let content = Authenticity::Unverified(Unverified(text));
+            let path = path.clone();
+            return Ok(Document { path, raw, etag, detached_signature: None, content });
         };
         let (detached_signature, verified) = if clearsigned {
             (None, Verified::from_clearsigned(&raw, verifier, self.now).map_err(refused)?)
@@ -593,47 +645,43 @@ impl Fetcher<'_> {
                 .map_err(refused)?;
             (Some(signature), verified)
         };
-        Ok(Fetched {
+        Ok(Document {
             path: path.clone(),
             raw,
             etag,
             detached_signature,
-            text: Authenticity::Verified(verified),
+            content: Authenticity::Verified(verified),
         })
     }
 
     /// Decides by `format` whether the first document is an index or a products file.
-    fn start(&self, fetched: Fetched) -> Result<Start, RepositoryError> {
+    fn start(&self, fetched: Document<Bytes>) -> Result<Start, RepositoryError> {
         let head: Head =
-            serde_json::from_slice(fetched.text.verified_or_unverified()).map_err(|cause| {
+            serde_json::from_slice(fetched.verified_or_unverified()).map_err(|cause| {
                 RepositoryError::Document {
                     path: fetched.path.clone(),
                     cause: DocumentError::Json(cause),
                 }
             })?;
         if head.format.as_deref() == Some(products::FORMAT) {
-            self.products(fetched).map(|document| Start::Products(Box::new(document)))
+            Ok(Start::Products(Box::new(fetched)))
         } else {
             self.index(fetched).map(|document| Start::Index(Box::new(document)))
         }
     }
 
-    fn index(&self, fetched: Fetched) -> Result<Document<Index>, RepositoryError> {
+    fn index(&self, fetched: Document<Bytes>) -> Result<Document<Index>, RepositoryError> {
         self.parse(fetched, Verified::parse_index, Index::parse)
-    }
-
-    fn products(&self, fetched: Fetched) -> Result<Document<Products>, RepositoryError> {
-        self.parse(fetched, Verified::parse_products, Products::parse)
     }
 
     fn parse<T>(
         &self,
-        fetched: Fetched,
+        fetched: Document<Bytes>,
         parse_verified: impl Fn(&Verified<Bytes>, &Limits) -> Result<Verified<T>, DocumentError>,
         parse: impl Fn(&[u8], &Limits) -> Result<T, DocumentError>,
     ) -> Result<Document<T>, RepositoryError> {
         let limits = &self.source.limits;
-        let content = match &fetched.text {
+        let content = match &fetched.content {
             Authenticity::Verified(text) => {
                 parse_verified(text, limits).map(Authenticity::Verified)
             }
@@ -641,7 +689,7 @@ impl Fetcher<'_> {
                 parse(&text.0, limits).map(|content| Authenticity::Unverified(Unverified(content)))
             }
         };
-        let Fetched { path, raw, etag, detached_signature, .. } = fetched;
+        let Document { path, raw, etag, detached_signature, .. } = fetched;
         match content {
             Ok(content) => Ok(Document { path, raw, etag, detached_signature, content }),
             Err(cause) => Err(RepositoryError::Document { path, cause }),

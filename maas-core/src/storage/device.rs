@@ -56,6 +56,9 @@ pub enum BootMethod {
     Uefi,
     /// Open Firmware and PowerNV: the PReP partition.
     OpenFirmware,
+    /// BIOS or UEFI, nobody knows which (iPXE does not tell): what each needs is laid out, and
+    /// the installed system starts by either.
+    BiosOrUefi,
     /// Anything else, e.g. s390x: the boot loader finds its own way.
     Other,
 }
@@ -70,7 +73,7 @@ impl BootMethod {
             ("uefi", _) => Self::Uefi,
             (_, "s390x") => Self::Other,
             ("pxe", _) => Self::Bios,
-            (_, "amd64" | "i386") => Self::Bios,
+            (_, "amd64" | "i386") => Self::BiosOrUefi,
             ("", "arm64") => Self::Uefi,
             _ => Self::Other,
         }
@@ -90,7 +93,8 @@ impl Platform {
     /// Whether a GUID partition table on the boot disk needs GRUB's own partition.
     #[must_use]
     pub fn needs_bios_grub(&self) -> bool {
-        self.boot_method == BootMethod::Bios && matches!(self.arch.as_str(), "amd64" | "i386")
+        matches!(self.boot_method, BootMethod::Bios | BootMethod::BiosOrUefi)
+            && matches!(self.arch.as_str(), "amd64" | "i386")
     }
 
     /// Whether the boot disk needs a PReP partition.
@@ -102,6 +106,7 @@ impl Platform {
     /// Whether the boot disk needs an EFI system partition.
     #[must_use]
     pub fn needs_efi(&self) -> bool {
-        self.boot_method == BootMethod::Uefi && self.arch != "ppc64el"
+        matches!(self.boot_method, BootMethod::Uefi | BootMethod::BiosOrUefi)
+            && self.arch != "ppc64el"
     }
 }

@@ -7,12 +7,14 @@
 mod check;
 mod curtin;
 mod device;
+mod edit;
 mod layout;
 mod model;
 mod size;
 
 pub use check::StorageProblem;
 pub use device::{BlockDevice, BootMethod, Platform};
+pub use edit::{Edit, EditRefusal};
 pub use layout::{
     BasicOptions, BcacheOptions, CustomDevice, CustomLayout, CustomMount, CustomPartition,
     CustomVolume, LayoutRefusal, LayoutRequest, LvmOptions,

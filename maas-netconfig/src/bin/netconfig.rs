@@ -1,13 +1,14 @@
 //! `netconfig`: translate, check and compare network configurations.
-#![allow(clippy::print_stdout, clippy::print_stderr)]
+#![allow(clippy::print_stderr)]
 
-use std::io::Read as _;
+use std::fmt::Display;
+use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::{fs, io};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use maas_netconfig::esxi::{self, Command as Esxcli, Nic, Nics};
+use maas_netconfig::esxi::{self, Nic, Nics};
 use maas_netconfig::netplan::Unknown;
 use maas_netconfig::yaml::{self, Value};
 use maas_netconfig::{
@@ -147,6 +148,22 @@ fn main() -> ExitCode {
     }
 }
 
+/// Writes to standard output; a reader that has gone away is no failure.
+fn emit(text: &str) -> Result<(), Failure> {
+    match io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(usage(format!("standard output: {error}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// One line of standard output for each item.
+fn lines<T: Display>(items: &[T]) -> Result<(), Failure> {
+    let text: String = items.iter().map(|item| format!("{item}\n")).collect();
+    emit(&text)
+}
+
 /// One line on standard error for each finding.
 fn report(problems: &[Problem], losses: &[Loss]) {
     for problem in problems {
@@ -261,8 +278,7 @@ fn write(document: &impl serde::Serialize, format: Format) -> Result<(), Failure
         Format::Json => serde_json::to_string_pretty(document).map_err(usage)? + "\n",
         _ => yaml::to_string(document).map_err(usage)?,
     };
-    print!("{text}");
-    Ok(())
+    emit(&text)
 }
 
 fn correct(topology: &Topology, nics: Option<Vec<Nic>>, format: Format) -> Result<(), Failure> {
@@ -272,21 +288,9 @@ fn correct(topology: &Topology, nics: Option<Vec<Nic>>, format: Format) -> Resul
     let plan = esxi::plan(topology, &nics.map_or(Nics::AtRunTime, Nics::Known))?;
     report(&plan.warnings, &plan.losses);
     match format {
-        Format::Argv => {
-            lines(&plan.commands().unwrap_or_default());
-            Ok(())
-        }
-        Format::Sh => {
-            print!("{}", plan.shell());
-            Ok(())
-        }
+        Format::Argv => lines(&plan.commands().unwrap_or_default()),
+        Format::Sh => emit(&plan.shell()),
         Format::Yaml | Format::Json => write(&plan, format),
-    }
-}
-
-fn lines(commands: &[Esxcli]) {
-    for command in commands {
-        println!("{command}");
     }
 }
 
@@ -313,16 +317,15 @@ fn compat(
     match format {
         Format::Argv => lines(&compat.commands),
         Format::Sh => {
-            println!("#!/bin/sh\nset -e");
-            lines(&compat.commands);
+            emit("#!/bin/sh\nset -e\n")?;
+            lines(&compat.commands)
         }
         Format::Yaml | Format::Json => {
             let argv: Vec<Vec<&str>> =
                 compat.commands.iter().map(|command| command.arguments().collect()).collect();
-            write(&argv, format)?;
+            write(&argv, format)
         }
     }
-    Ok(())
 }
 
 fn check(options: &Check) -> Result<ExitCode, Failure> {
@@ -337,12 +340,8 @@ fn check(options: &Check) -> Result<ExitCode, Failure> {
         Err(refused) => (refused.problems, Vec::new()),
     };
     problems.sort_by_key(|problem| !problem.is_error());
-    for problem in &problems {
-        println!("{problem}");
-    }
-    for loss in &losses {
-        println!("{loss}");
-    }
+    lines(&problems)?;
+    lines(&losses)?;
     Ok(if problems.iter().any(Problem::is_error) { ExitCode::from(1) } else { ExitCode::SUCCESS })
 }
 
@@ -355,8 +354,6 @@ fn compare(a: &Path, b: &Path) -> Result<ExitCode, Failure> {
         Ok(topology)
     };
     let differences = diff(&side(a)?, &side(b)?);
-    for difference in &differences {
-        println!("{difference}");
-    }
+    lines(&differences)?;
     Ok(if differences.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }

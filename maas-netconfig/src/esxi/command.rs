@@ -7,25 +7,22 @@ use std::fmt;
 
 /// The arguments of one `esxcli` invocation.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Command(Vec<Cow<'static, str>>);
+pub struct Command {
+    /// The name of the command: words that need no quotes.
+    words: &'static str,
+    /// What follows.
+    options: Vec<Cow<'static, str>>,
+}
 
 impl Command {
-    /// A command from its fixed words; each is one argument.
+    /// A command by its name.
     pub(crate) fn words(words: &'static str) -> Self {
-        let mut arguments = Vec::with_capacity(14);
-        arguments.extend(words.split(' ').map(Cow::Borrowed));
-        Self(arguments)
-    }
-
-    /// The same command with further fixed words.
-    pub(crate) fn words_after(mut self, words: &'static str) -> Self {
-        self.0.extend(words.split(' ').map(Cow::Borrowed));
-        self
+        Self { words, options: Vec::with_capacity(8) }
     }
 
     /// The same command with one more argument.
     pub(crate) fn arg(mut self, argument: impl Into<Cow<'static, str>>) -> Self {
-        self.0.push(argument.into());
+        self.options.push(argument.into());
         self
     }
 
@@ -34,14 +31,16 @@ impl Command {
         self.arg(option).arg(value.to_string())
     }
 
-    /// The arguments, and whether each is a fixed word that needs no quotes.
-    pub(super) fn words_and_values(&self) -> impl Iterator<Item = (&str, bool)> {
-        self.0.iter().map(|argument| (argument.as_ref(), matches!(argument, Cow::Borrowed(_))))
+    /// The command's name, and what follows together with whether it is fixed and needs no quotes.
+    pub(super) fn parts(&self) -> (&'static str, impl Iterator<Item = (&str, bool)>) {
+        let options = self.options.iter();
+        let is_fixed = |option: &Cow<'static, str>| matches!(option, Cow::Borrowed(_));
+        (self.words, options.map(move |option| (option.as_ref(), is_fixed(option))))
     }
 
     /// The arguments after the program's name.
     pub fn arguments(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().map(AsRef::as_ref)
+        self.words.split(' ').chain(self.options.iter().map(AsRef::as_ref))
     }
 }
 
@@ -49,7 +48,7 @@ impl Command {
 impl fmt::Display for Command {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("esxcli")?;
-        for argument in &self.0 {
+        for argument in self.arguments() {
             write!(formatter, " {}", quote(argument))?;
         }
         Ok(())
@@ -125,9 +124,9 @@ impl Plan {
 
 fn remove_stock() -> [Command; 3] {
     [
-        Command::words("network ip interface remove -i vmk0"),
-        Command::words("network vswitch standard remove -v vSwitch0"),
-        Command::words("network ip dns server remove --all"),
+        Command::words("network ip interface remove").arg("-i").arg("vmk0"),
+        Command::words("network vswitch standard remove").arg("-v").arg("vSwitch0"),
+        Command::words("network ip dns server remove").arg("--all"),
     ]
 }
 

@@ -89,7 +89,7 @@ fn list(entry: &Value, key: &str) -> Vec<String> {
 
 impl Script<'_> {
     fn run(&mut self, words: &'static str, arguments: &[&str]) {
-        let command = Command::words("network").words_after(words);
+        let command = Command::words(words);
         self.commands.push(
             arguments.iter().fold(command, |command, argument| command.arg((*argument).to_owned())),
         );
@@ -106,10 +106,10 @@ impl Script<'_> {
             Some("vlan") => self.vlan(entry),
             Some("nameserver") => {
                 for server in list(entry, "address") {
-                    self.run("ip dns server add -s", &[&server]);
+                    self.run("network ip dns server add -s", &[&server]);
                 }
                 for domain in list(entry, "search") {
-                    self.run("ip dns search add -d", &[&domain]);
+                    self.run("network ip dns search add -d", &[&domain]);
                 }
                 Ok(())
             }
@@ -129,16 +129,18 @@ impl Script<'_> {
     fn add_switch(&mut self, entry: &Value) -> String {
         let name = format!("vSwitch{}", self.switches);
         self.switches += 1;
-        self.run("vswitch standard add -v", &[&name]);
+        self.run("network vswitch standard add -v", &[&name]);
         if let Some(mtu) = text(entry, "mtu") {
-            self.run("vswitch standard set", &["-m", &mtu, "-v", &name]);
+            self.run("network vswitch standard set", &["-m", &mtu, "-v", &name]);
         }
         name
     }
 
     fn add_uplink(&mut self, id: &str, switch: &str) {
         match self.nic(id) {
-            Some(nic) => self.run("vswitch standard uplink add", &["-u", &nic, "-v", switch]),
+            Some(nic) => {
+                self.run("network vswitch standard uplink add", &["-u", &nic, "-v", switch]);
+            }
             None => self.warn(format!("no card has the address of {id}")),
         }
     }
@@ -192,7 +194,7 @@ impl Script<'_> {
             }
         }
         self.run(
-            "vswitch standard policy failover set",
+            "network vswitch standard policy failover set",
             &["-v", &switch, "-a", &active, "-l", policy],
         );
         self.subnets(entry, &switch)
@@ -222,9 +224,9 @@ impl Script<'_> {
         let subnets = entry.get("subnets").and_then(Value::as_list).unwrap_or_default();
         for (index, subnet) in subnets.iter().enumerate() {
             let group = if index == 0 { name.clone() } else { format!("{name}:{index}") };
-            self.run("vswitch standard portgroup add", &["-p", &group, "-v", switch]);
+            self.run("network vswitch standard portgroup add", &["-p", &group, "-v", switch]);
             if let Some(vlan) = &vlan {
-                self.run("vswitch standard portgroup set", &["-p", &group, "-v", vlan]);
+                self.run("network vswitch standard portgroup set", &["-p", &group, "-v", vlan]);
             }
             let vmk = format!("vmk{}", self.vmks);
             self.vmks += 1;
@@ -232,7 +234,7 @@ impl Script<'_> {
             if let Some(mac) = &mac {
                 arguments.extend(["-M", mac]);
             }
-            self.run("ip interface add", &arguments);
+            self.run("network ip interface add", &arguments);
             self.subnet(subnet, &vmk)?;
         }
         Ok(())
@@ -244,8 +246,11 @@ impl Script<'_> {
         match kind.as_str() {
             "dhcp4" | "dhcp6" => {
                 let (words, mut arguments) = match kind.as_str() {
-                    "dhcp4" => ("ip interface ipv4 set", vec!["-i", vmk, "-t", "dhcp"]),
-                    _ => ("ip interface ipv6 set", vec!["-i", vmk, "-e", "true", "-d", "true"]),
+                    "dhcp4" => ("network ip interface ipv4 set", vec!["-i", vmk, "-t", "dhcp"]),
+                    _ => (
+                        "network ip interface ipv6 set",
+                        vec!["-i", vmk, "-e", "true", "-d", "true"],
+                    ),
                 };
                 if let Some(gateway) = &gateway {
                     arguments.extend(["-g", gateway]);
@@ -277,12 +282,12 @@ impl Script<'_> {
             IpNet::V4(net) => {
                 let (ip, netmask) = (net.addr().to_string(), net.netmask().to_string());
                 self.run(
-                    "ip interface ipv4 set",
+                    "network ip interface ipv4 set",
                     &["-i", vmk, "-t", "static", "-I", &ip, "-N", &netmask],
                 );
                 if let Some(gateway) = gateway {
                     self.run(
-                        "ip route ipv4 add",
+                        "network ip route ipv4 add",
                         &[&format!("--gateway={gateway}"), "--network=default"],
                     );
                     let any = Ipv4Addr::UNSPECIFIED.to_string();
@@ -291,13 +296,13 @@ impl Script<'_> {
             }
             IpNet::V6(net) => {
                 self.run(
-                    "ip interface ipv6 address add",
+                    "network ip interface ipv6 address add",
                     &["-i", vmk, "-I", &net.addr().to_string()],
                 );
                 if let Some(gateway) = gateway {
-                    self.run("ip interface ipv6 set", &["-i", vmk, "-g", gateway]);
+                    self.run("network ip interface ipv6 set", &["-i", vmk, "-g", gateway]);
                     self.run(
-                        "ip route ipv6 add",
+                        "network ip route ipv6 add",
                         &[&format!("--gateway={gateway}"), "--network=default"],
                     );
                 }
@@ -312,7 +317,7 @@ impl Script<'_> {
         let net: IpNet = to.parse().map_err(|_| format!("the script stops: {to} is no network"))?;
         match net {
             IpNet::V4(net) => {
-                self.run("ip route ipv4 list", &[]);
+                self.run("network ip route ipv4 list", &[]);
                 let row = [net.network().to_string(), net.netmask().to_string(), via.clone()];
                 // Texts are searched in the listed line: 10.0.0.10 is found in 10.0.0.100.
                 let listed = self
@@ -320,13 +325,13 @@ impl Script<'_> {
                     .iter()
                     .any(|have| have.iter().zip(&row).all(|(have, want)| have.contains(want)));
                 if !listed {
-                    self.run("ip route ipv4 add", &["-g", &via, "-n", &to]);
+                    self.run("network ip route ipv4 add", &["-g", &via, "-n", &to]);
                     self.routes.push(row);
                 }
             }
             IpNet::V6(_) => {
-                self.run("ip route ipv6 list", &[]);
-                self.run("ip route ipv6 add", &["-g", &via, "-n", &to]);
+                self.run("network ip route ipv6 list", &[]);
+                self.run("network ip route ipv6 add", &["-g", &via, "-n", &to]);
             }
         }
         Ok(())

@@ -145,6 +145,13 @@ impl<'a> Make<'a> {
             if device.extra.contains_key("openvswitch") || device.extra.contains_key("parameters") {
                 self.error(Code::Unsupported, path(device), "ESXi has no Open vSwitch");
             }
+            if device.name.as_str().starts_with('-') {
+                self.error(
+                    Code::ValueUnfit,
+                    path(device),
+                    "esxcli would take the name of the port group for an option",
+                );
+            }
             if device.is_configured() && self.bond_of(&device.name).is_some() {
                 self.error(
                     Code::MemberConfigured,
@@ -482,8 +489,10 @@ impl<'a> Make<'a> {
             for (names, _) in params::bond(params) {
                 let reason = match names.model {
                     "mode" | "primary" | "primary_reselect" => continue,
-                    "lacp_rate" => "iphash does not speak LACP",
-                    "xmit_hash_policy" => "iphash always hashes source and destination address",
+                    "lacp_rate" => "standard switches do not speak LACP",
+                    "xmit_hash_policy" => {
+                        "standard switches have no choice of hash; iphash takes both addresses"
+                    }
                     _ => "standard switches have no such setting",
                 };
                 self.losses.push(Loss::dropped(

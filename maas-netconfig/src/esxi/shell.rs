@@ -125,8 +125,10 @@ fn put(script: &mut String, line: std::fmt::Arguments<'_>) {
 
 /// Appends one command, with variables in double quotes.
 fn line(script: &mut String, command: &Command) {
-    script.push_str("run esxcli");
-    for (argument, is_fixed) in command.words_and_values() {
+    script.push_str("run esxcli ");
+    let (words, options) = command.parts();
+    script.push_str(words);
+    for (argument, is_fixed) in options {
         script.push(' ');
         if is_fixed {
             script.push_str(argument);

@@ -98,16 +98,10 @@ const DEVICES: &[&str] = &[
 impl Reader {
     fn network(&mut self, network: &Node) {
         let Some(mut fields) = self.found.fields(network, "network") else { return };
-        match fields.take("version").and_then(scalar).as_deref() {
-            Some("2") => {}
-            _ => {
-                self.found.error(
-                    network,
-                    "network.version",
-                    Code::ValueUnfit,
-                    "expected version 2",
-                );
-            }
+        if let Some(version) = fields.take("version")
+            && scalar(version).as_deref() != Some("2")
+        {
+            self.found.error(version, "network.version", Code::ValueUnfit, "expected version 2");
         }
         for section in DEVICES {
             let Some(NodeKind::Map(entries)) = fields.take(section).map(|node| &node.kind) else {
@@ -119,6 +113,12 @@ impl Reader {
         }
         for (key, node) in fields.rest() {
             self.topology.extra.insert(key.text.clone(), node.to_value());
+        }
+        // Open vSwitch's patch ports come in pairs and can be members without a definition.
+        let ports = self.topology.extra.get("openvswitch").and_then(|ovs| ovs.get("ports"));
+        for pair in ports.and_then(Value::as_list).unwrap_or_default() {
+            let names = pair.as_list().unwrap_or_default().iter().filter_map(Value::as_str);
+            self.opaque.extend(names.map(str::to_owned));
         }
     }
 
@@ -273,10 +273,12 @@ impl Reader {
     /// The hardware address by which a card is found; whatever else finds it goes to `extra`.
     fn card(fields: &mut Fields<'_>, device: &mut Device, renames: bool) -> Option<Mac> {
         let Value::Map(mut matched) = fields.take("match")?.to_value() else { return None };
-        let mac = match matched.remove("macaddress") {
-            Some(Value::String(text)) => text.parse::<Mac>().ok(),
-            _ => None,
-        };
+        // The twenty octets of an InfiniBand card stay among what is kept.
+        let mac =
+            matched.get("macaddress").and_then(Value::as_str).and_then(|mac| mac.parse().ok());
+        if mac.is_some() {
+            matched.remove("macaddress");
+        }
         if !matched.is_empty() || mac.is_none() {
             device.extra.insert("match".to_owned(), Value::Map(matched));
         }
@@ -555,6 +557,14 @@ impl Reader {
                     report(Code::MemberShared, format!("{parent} is already a member of {other}"));
                 }
             }
+        }
+        for name in self.topology.circular() {
+            let problem =
+                Problem::error(Code::Cycle, format!("network.{name}"), "it is built on itself");
+            problems.push(match self.places.get(name) {
+                Some(node) => problem.at(node.line, node.column),
+                None => problem,
+            });
         }
         self.found.problems.append(&mut problems);
     }

@@ -336,10 +336,13 @@ impl Check<'_> {
                 self.found.text(node, path);
             }
             Mac => {
+                // Six octets, or the twenty of InfiniBand.
                 let full = scalar(node).is_some_and(|text| {
-                    text.len() == 17
-                        && text.parse::<crate::mac::Mac>().is_ok()
-                        && !text.contains('-')
+                    let octets: Vec<&str> = text.split(':').collect();
+                    matches!(octets.len(), 6 | 20)
+                        && octets.iter().all(|octet| {
+                            octet.len() == 2 && octet.bytes().all(|byte| byte.is_ascii_hexdigit())
+                        })
                 });
                 if !full {
                     self.unfit(

@@ -2,12 +2,13 @@
 
 mod params;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use ipnet::IpNet;
 
 use super::write::implied_on_link;
-use crate::error::{Code, Refused};
+use crate::error::{Code, Problem, Refused};
 use crate::mac::Mac;
 use crate::model::{BridgeKind, Dns, Kind};
 use crate::mtu::Mtu;
@@ -526,19 +527,38 @@ impl<'a> Reader<'a> {
                 }
             }
         }
-        let names: Vec<IfName> =
-            self.topology.devices.iter().map(|device| device.name.clone()).collect();
+        self.references();
+    }
+
+    /// What is wrong between devices.
+    fn references(&mut self) {
+        let names: BTreeSet<&IfName> =
+            self.topology.devices.iter().map(|device| &device.name).collect();
+        let mut owners: BTreeMap<&IfName, &IfName> = BTreeMap::new();
+        let mut problems = Vec::new();
         for device in &self.topology.devices {
+            let mut report = |code, message: String| {
+                problems.push(Problem::error(code, format!("config[{}]", device.name), message));
+            };
             for parent in device.kind.parents() {
                 if !names.contains(parent) {
-                    self.found.problems.push(crate::error::Problem::error(
+                    report(
                         Code::UnknownInterface,
-                        format!("config[{}]", device.name),
                         format!("there is no interface {parent} to build on"),
-                    ));
+                    );
+                }
+                if !matches!(device.kind, Kind::Vlan { .. })
+                    && let Some(other) = owners.insert(parent, &device.name)
+                {
+                    report(Code::MemberShared, format!("{parent} is already a member of {other}"));
                 }
             }
         }
+        for name in self.topology.circular() {
+            let path = format!("config[{name}]");
+            problems.push(Problem::error(Code::Cycle, path, "it is built on itself"));
+        }
+        self.found.problems.append(&mut problems);
     }
 }
 

@@ -111,7 +111,7 @@ impl<'de> Visitor<'de> for KindVisitor {
     }
 
     fn visit_f64<E: de::Error>(self, value: f64) -> Result<NodeKind, E> {
-        Ok(NodeKind::Float(value))
+        super::value::exact(value).map(NodeKind::Float)
     }
 
     fn visit_str<E: de::Error>(self, value: &str) -> Result<NodeKind, E> {

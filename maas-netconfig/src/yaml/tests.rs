@@ -136,6 +136,7 @@ fn any_value() -> impl Strategy<Value = Value> {
         Just(Value::Null),
         any::<bool>().prop_map(Value::Bool),
         any::<i64>().prop_map(Value::Int),
+        (-1e15..1e15).prop_map(|number: f64| Value::Float(number + 0.5)),
         any::<String>().prop_map(Value::String),
         "[ -~]{0,12}".prop_map(Value::String),
     ];

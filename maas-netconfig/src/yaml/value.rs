@@ -266,6 +266,15 @@ impl Serialize for Value {
     }
 }
 
+/// Refuses a whole number that has lost digits on its way to a float.
+pub(super) fn exact<E: de::Error>(value: f64) -> Result<f64, E> {
+    const WHOLE: f64 = 9_007_199_254_740_992.0;
+    if value.is_finite() && value.abs() >= WHOLE {
+        return Err(E::custom("the number is too long to be kept exactly; put it in quotes"));
+    }
+    Ok(value)
+}
+
 struct ValueVisitor;
 
 impl<'de> Visitor<'de> for ValueVisitor {
@@ -288,7 +297,7 @@ impl<'de> Visitor<'de> for ValueVisitor {
     }
 
     fn visit_f64<E: de::Error>(self, value: f64) -> Result<Value, E> {
-        Ok(Value::Float(value))
+        exact(value).map(Value::Float)
     }
 
     fn visit_str<E: de::Error>(self, value: &str) -> Result<Value, E> {

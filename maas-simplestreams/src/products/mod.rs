@@ -68,7 +68,45 @@ impl Products {
         }
         let read = document::read::<Self>(text, limits)?;
         let products = Self { problems: read.problems, ..read.level };
-        match products.tags.text("format") {
+        products.check_head()?;
+        Ok(products)
+    }
+
+    /// Reads only the fields of the top level and the names of the products.
+    pub(crate) fn outline(
+        text: &[u8],
+        limits: &Limits,
+    ) -> Result<(Self, Vec<String>), DocumentError> {
+        if text.len() as u64 > limits.products_bytes {
+            let limit = limits.products_bytes;
+            return Err(DocumentError::Limit(LimitExceeded::Bytes { limit }));
+        }
+        let (tags, names) = document::outline::<Self>(text, limits)?;
+        let head = Self { tags, ..Self::default() };
+        head.check_head()?;
+        Ok((head, names))
+    }
+
+    /// Reads a products file product by product: `each` sees a document with one product at a
+    /// time, in document order, so that memory holds little more than the text. Answers with the
+    /// entries that were skipped.
+    ///
+    /// What refuses the document may come to light after some products were seen.
+    pub fn scan(
+        text: &[u8],
+        limits: &Limits,
+        mut each: impl FnMut(&Self),
+    ) -> Result<Vec<Problem>, DocumentError> {
+        let (mut holder, _) = Self::outline(text, limits)?;
+        document::scan::<Self>(text, limits, &mut |name, product| {
+            holder.products = [(name, product)].into_iter().collect();
+            each(&holder);
+        })
+    }
+
+    /// Checks format and content id.
+    fn check_head(&self) -> Result<(), DocumentError> {
+        match self.tags.text("format") {
             Some(FORMAT) => {}
             found => {
                 let found = found.map(str::to_owned);
@@ -76,9 +114,9 @@ impl Products {
             }
         }
         let content_id =
-            products.tags.text("content_id").ok_or(DocumentError::Field { field: "content_id" })?;
+            self.tags.text("content_id").ok_or(DocumentError::Field { field: "content_id" })?;
         match ContentId::new(content_id) {
-            Ok(_) => Ok(products),
+            Ok(_) => Ok(()),
             Err(cause) => {
                 Err(DocumentError::UnsafePath { pedigree: document::Pedigree::default(), cause })
             }

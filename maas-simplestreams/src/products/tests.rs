@@ -193,6 +193,37 @@ fn fields() -> impl Strategy<Value = serde_json::Map<String, Value>> {
         .prop_map(|map| map.into_iter().collect())
 }
 
+#[test]
+fn a_scan_sees_what_parsing_sees_product_by_product() {
+    let mut value = sample();
+    value["products"]["q"] = value["products"]["p"].clone();
+    value["products"]["bad"] = json!(1);
+    let whole = parse(&value).unwrap();
+    let mut seen = Vec::new();
+    let problems = Products::scan(value.to_string().as_bytes(), &Limits::default(), |one| {
+        assert_eq!(one.products.len(), 1);
+        seen.extend(one.items().map(|item| {
+            item.flattened()
+                .into_iter()
+                .map(|(k, v)| (k.to_owned(), v.into_owned()))
+                .collect::<Vec<_>>()
+        }));
+    });
+    assert_eq!(problems.unwrap(), whole.problems());
+    let expected: Vec<Vec<_>> = whole
+        .items()
+        .map(|item| {
+            item.flattened().into_iter().map(|(k, v)| (k.to_owned(), v.into_owned())).collect()
+        })
+        .collect();
+    assert_eq!(seen, expected);
+    let twice = r#"{"format":"products:1.0","content_id":"c","products":{"a":{},"a":{}}}"#;
+    assert!(matches!(
+        Products::scan(twice.as_bytes(), &Limits::default(), |_| ()),
+        Err(DocumentError::DuplicateKey { .. })
+    ));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
     #[test]

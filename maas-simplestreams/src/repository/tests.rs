@@ -284,7 +284,7 @@ async fn indexes_that_lead_ever_deeper_are_refused() {
 async fn a_document_beyond_its_limit_is_not_read_to_the_end() {
     let mirror = Mirror::new();
     mirror.put("streams/v1/index.sjson", &index(json!({})));
-    let limits = Limits { products_bytes: 100, ..Limits::default() };
+    let limits = Limits { index_bytes: 100, ..Limits::default() };
     let source = Source::verified("http://m".parse().unwrap(), verifier()).limits(limits);
     let refused = Repository::open(source, Arc::new(mirror.0), TrustMemory::default(), NOW).await;
     assert!(matches!(

@@ -109,7 +109,8 @@ impl Response {
         if self.length.is_some_and(|length| length > limit) {
             return Err(too_long());
         }
-        let mut whole = BytesMut::new();
+        let announced = self.length.and_then(|length| usize::try_from(length).ok());
+        let mut whole = BytesMut::with_capacity(announced.unwrap_or(0));
         while let Some(chunk) = self.body.chunk().await? {
             if (whole.len() + chunk.len()) as u64 > limit {
                 return Err(too_long());

@@ -101,14 +101,12 @@ async fn an_endless_index_is_cut_at_its_limit() {
         let block = vec![b'x'; 1 << 16];
         while reply.raw(&block) {}
     });
-    let mut limits = maas_simplestreams::limits::Limits::default();
-    limits.products_bytes = 8 << 20;
-    let source = Source::unverified(server.url.parse().unwrap()).limits(limits);
+    let source = Source::unverified(server.url.parse().unwrap());
     let refused = Repository::open(source, transport(), TrustMemory::default(), NOW).await;
     assert!(matches!(refused, Err(RepositoryError::Fetch { cause, .. })
         if matches!(cause.kind, TransportErrorKind::TooLong(_))));
-    // What the sockets buffer comes on top.
-    assert!(server.sent.load(Ordering::Relaxed) < 32 << 20);
+    // The limit is 4 MiB; what the sockets buffer comes on top.
+    assert!(server.sent.load(Ordering::Relaxed) < 16 << 20);
 }
 
 #[tokio::test]
@@ -260,4 +258,106 @@ async fn credentials_in_a_url_appear_in_no_error() {
         cause = link.source();
     }
     assert!(!text.contains("geheim"), "{text}");
+}
+
+#[tokio::test]
+async fn unchanged_documents_are_not_sent_again_and_no_file_is() {
+    use maas_simplestreams::mirror::{Mirror, MirrorOptions};
+    let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let key = SigningKey::generate("Throw-away", NOW).unwrap();
+    let item = NewItem::from_bytes("files/a", content());
+    let product = NewProduct::new("p").version(NewVersion::new("1").item("i", item));
+    Stream::new(NOW)
+        .content(Content::new("c:d", "image-ids").product(product))
+        .write(from.path(), Signing::Signed { key: &key, at: NOW })
+        .unwrap();
+    let root = from.path().to_path_buf();
+    let server = Server::start(move |asked, reply| {
+        let body = std::fs::read(root.join(asked.path.trim_start_matches('/'))).unwrap();
+        let tag = format!("\"{}\"", Sha256::of(&body));
+        if asked.header("if-none-match") == Some(&tag) {
+            return reply.answer("304 Not Modified", "", b"");
+        }
+        reply.answer("200 OK", &format!("ETag: {tag}\r\n"), &body);
+    });
+    let verifier =
+        Arc::new(OpenPgp::new(Keyring::from_bytes(&key.public_keyring().unwrap()).unwrap()));
+    let mut mirror = Mirror::open(to.path()).await.unwrap();
+    let mut sent = Vec::new();
+    for _ in 0..2 {
+        let source = Source::verified(server.url.parse().unwrap(), verifier.clone());
+        let before = server.sent.load(Ordering::Relaxed);
+        mirror.sync(source, transport(), &MirrorOptions::default(), &(), NOW).await.unwrap();
+        sent.push(server.sent.load(Ordering::Relaxed) - before);
+    }
+    assert!(sent[0] > 2_000_000 && sent[1] < 300, "{sent:?}");
+    assert_eq!(server.paths().len(), 5);
+}
+
+#[tokio::test]
+async fn what_is_published_is_what_was_verified_even_when_the_source_changes_its_mind() {
+    use maas_simplestreams::mirror::{Mirror, MirrorOptions};
+    let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let key = SigningKey::generate("Throw-away", NOW).unwrap();
+    Stream::new(NOW)
+        .content(Content::new("c:d", "image-ids"))
+        .write(from.path(), Signing::Signed { key: &key, at: NOW })
+        .unwrap();
+    let root = from.path().to_path_buf();
+    let seen = std::sync::Mutex::new(std::collections::BTreeSet::new());
+    let server = Server::start(move |asked, reply| {
+        if seen.lock().unwrap().insert(asked.path.clone()) {
+            let body = std::fs::read(root.join(asked.path.trim_start_matches('/'))).unwrap();
+            reply.answer("200 OK", "", &body);
+        } else {
+            reply.answer("200 OK", "", b"unsigned garbage");
+        }
+    });
+    let keyring = Keyring::from_bytes(&key.public_keyring().unwrap()).unwrap();
+    let source = Source::verified(server.url.parse().unwrap(), Arc::new(OpenPgp::new(keyring)));
+    let mut mirror = Mirror::open(to.path()).await.unwrap();
+    mirror.sync(source, transport(), &MirrorOptions::default(), &(), NOW).await.unwrap();
+    for name in ["streams/v1/index.sjson", "streams/v1/c:d.sjson"] {
+        let read = |root: &std::path::Path| std::fs::read(root.join(name)).unwrap();
+        assert_eq!(read(to.path()), read(from.path()));
+    }
+}
+
+#[tokio::test]
+async fn a_rate_limit_slows_transfers_down() {
+    let server = Server::start(|_, reply| reply.answer("200 OK", "", &content()));
+    let directory = tempfile::tempdir().unwrap();
+    let store = BlobStore::open(directory.path()).await.unwrap();
+    let content = content();
+    let urls = [format!("{}file", server.url).parse().unwrap()];
+    let mut options = options();
+    let limit = std::num::NonZeroU64::new(4_000_000).unwrap();
+    options.rate_limit = Some(maas_simplestreams::fetch::RateLimit::new(limit));
+    let start = Instant::now();
+    fetch(&*transport(), &store, Sha256::of(&content), 2_000_000, &urls, &options, &())
+        .await
+        .unwrap();
+    assert!(start.elapsed() >= Duration::from_millis(450), "{:?}", start.elapsed());
+}
+
+#[tokio::test]
+async fn a_server_that_drips_is_given_up() {
+    let server = Server::start(|_, reply| {
+        reply.raw(b"HTTP/1.1 200 OK\r\nContent-Length: 2000000\r\nConnection: close\r\n\r\n");
+        while reply.raw(b"x") {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    });
+    let directory = tempfile::tempdir().unwrap();
+    let store = BlobStore::open(directory.path()).await.unwrap();
+    let urls = [format!("{}file", server.url).parse().unwrap()];
+    let mut options = options();
+    options.rate_window = Duration::from_secs(1);
+    options.attempts = 2;
+    let start = Instant::now();
+    let answer =
+        fetch(&*transport(), &store, Sha256::of(b""), 2_000_000, &urls, &options, &()).await;
+    assert!(matches!(answer, Err(FetchError::Transport { cause, .. })
+        if cause.kind == TransportErrorKind::TimedOut));
+    assert!(start.elapsed() < Duration::from_secs(15));
 }

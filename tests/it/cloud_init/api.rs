@@ -95,6 +95,18 @@ impl Api {
         self.send(request).await
     }
 
+    /// Waits for a status that the region itself brings about.
+    pub(super) async fn wait_for_status(&self, system_id: &str, status: &str) {
+        for _ in 0..100 {
+            let machine = self.fetch(&format!("machines/{system_id}/")).await;
+            if machine["status_name"] == status {
+                return;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        }
+        self.machine_in_status(system_id, status).await;
+    }
+
     /// The machine, with its newest events in the message when its status is another.
     pub(super) async fn machine_in_status(&self, system_id: &str, status: &str) -> Value {
         let machine = self.fetch(&format!("machines/{system_id}/")).await;

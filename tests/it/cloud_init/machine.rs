@@ -103,6 +103,12 @@ impl Machine {
         self.state.path().join("disk")
     }
 
+    /// An empty disk in place of the present one.
+    pub(super) fn replace_disk(&self) {
+        std::fs::remove_dir_all(self.disk()).unwrap();
+        std::fs::create_dir(self.disk()).unwrap();
+    }
+
     /// Asks for the script of this machine as iPXE does, colons encoded.
     pub(super) async fn own_boot_script(&self) -> BootScript {
         self.boot_script(&format!("ipxe.cfg-{}", encoded(&self.mac))).await

@@ -30,7 +30,6 @@ pub(super) async fn whole_life(region: &Region) {
         Some([one]) => one["system_id"].as_str().unwrap().to_owned(),
         _ => panic!("expected one enlisted machine, found {found}\n{}", boot.console()),
     };
-    let path = format!("machines/{system_id}/");
     let enlisted = api.machine_in_status(&system_id, "New").await;
     assert_eq!(enlisted["architecture"], "amd64/generic");
     assert_hardware(&enlisted, &machine.mac);
@@ -40,9 +39,7 @@ pub(super) async fn whole_life(region: &Region) {
 
     commission(&api, &machine, &system_id).await;
 
-    // To its owner.
-    let allocated = api.post("machines/?op=allocate", &[("system_id", &system_id)]).await;
-    assert_eq!(allocated["status_name"], "Allocated");
+    allocate(&api, &system_id).await;
     deploy(&api, &machine, &system_id).await;
 
     // What cloud-init's developers check a datasource with.
@@ -50,12 +47,38 @@ pub(super) async fn whole_life(region: &Region) {
     let keys = keys_of(&std::fs::read_to_string(config).unwrap());
     check_datasource(region, &machine, &keys, &system_id).await;
 
-    let released = api.post(&format!("{path}?op=release"), &[]).await;
-    assert!(
-        matches!(released["status_name"].as_str(), Some("Ready" | "Releasing")),
-        "{}",
-        released["status_name"]
-    );
+    release(&api, &system_id).await;
+    fail_to_deploy(&api, &machine, &system_id).await;
+    release(&api, &system_id).await;
+    allocate(&api, &system_id).await;
+    deploy(&api, &machine, &system_id).await;
+}
+
+async fn allocate(api: &Api, system_id: &str) {
+    let allocated = api.post("machines/?op=allocate", &[("system_id", system_id)]).await;
+    assert_eq!(allocated["status_name"], "Allocated");
+}
+
+async fn release(api: &Api, system_id: &str) {
+    api.post(&format!("machines/{system_id}/?op=release"), &[]).await;
+    api.wait_for_status(system_id, "Ready").await;
+}
+
+/// A disk that breaks during the installation ends it with a sentence that says where.
+async fn fail_to_deploy(api: &Api, machine: &Machine, system_id: &str) {
+    machine.replace_disk();
+    std::fs::write(machine.disk().join("broken"), "").unwrap();
+    allocate(api, system_id).await;
+    api.post(&format!("machines/{system_id}/?op=deploy"), &[]).await;
+    let boot = machine.boot_ephemeral(machine.own_boot_script().await).await;
+    boot.assert_clean();
+    let failed = api.machine_in_status(system_id, "Failed deployment").await;
+    let why = failed["error_description"].as_str().unwrap();
+    assert!(why.contains("the disk is broken"), "{why}");
+    // Another boot gets it switched off.
+    let boot = machine.boot_ephemeral(machine.own_boot_script().await).await;
+    assert!(boot.console().contains("switching off"), "{}", boot.console());
+    machine.replace_disk();
 }
 
 async fn commission(api: &Api, machine: &Machine, system_id: &str) {

@@ -49,7 +49,8 @@ def mac_addresses(root="/sys/class/net", first=None):
         folder = os.path.join(root, name)
         mac = (read_text(folder + "/bonding_slave/perm_hwaddr") or read_text(folder + "/address"))
         mac = mac.lower()
-        if read_text(folder + "/type") != "1" or not re.match(r"^([0-9a-f]{2}:){5}[0-9a-f]{2}$", mac):
+        is_ethernet = read_text(folder + "/type") == "1"
+        if not is_ethernet or not re.match(r"^([0-9a-f]{2}:){5}[0-9a-f]{2}$", mac):
             continue
         if mac in SHARED_MACS or mac == "00:00:00:00:00:00":
             continue

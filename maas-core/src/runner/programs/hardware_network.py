@@ -120,9 +120,8 @@ def networks(tree):
         kind = "loopback" if flags & 8 else "point-to-point" if flags & 16 else "broadcast"
         bond, bridge = bond_of(tree, folder), bridge_of(tree, folder)
         vlan = vlan_of(tree, name)
-        if kind == "broadcast" and not (
-            bond or bridge or vlan or tree.exists(folder + "/device") or container_port(tree, folder)
-        ):
+        is_port = tree.exists(folder + "/device") or container_port(tree, folder)
+        if kind == "broadcast" and not (bond or bridge or vlan or is_port):
             # Taps, dummies, one side of a pair: nothing of the machine.
             continue
         found[name] = {

@@ -143,7 +143,7 @@ pub enum StorageProblem {
         /// What is missing.
         reason: String,
     },
-    /// A disk has neither serial number nor path.
+    /// A disk has a name that no kernel gives.
     #[error("disk {disk:?} is named with characters that no device has")]
     DiskName {
         /// The disk.
@@ -189,7 +189,7 @@ impl Storage {
     }
 
     /// Every use of a volume: the user in words, and the volume's id.
-    fn uses(&self) -> Vec<(String, String)> {
+    pub(super) fn uses(&self) -> Vec<(String, String)> {
         let mut uses: Vec<(String, String)> = Vec::new();
         for disk in &self.disks {
             if disk.table.is_some() {
@@ -343,6 +343,8 @@ impl Storage {
         let has = |flag| boot_disk.partitions.iter().any(|partition| partition.flag == flag);
         if self.platform.needs_efi() {
             match self.mounted_at("/boot/efi") {
+                // A user's own layout may serve the one firmware that the user knows.
+                None if self.platform.boot_method == BootMethod::BiosOrUefi => {}
                 None => not_bootable("UEFI needs an EFI system partition mounted at /boot/efi"),
                 Some(efi) if !efi.fstype.contains("fat") => {
                     not_bootable("the EFI system partition must be fat32");

@@ -99,6 +99,13 @@ fn the_firmware_must_find_its_partition() {
 }
 
 #[test]
+fn a_layout_for_one_firmware_is_enough_when_the_firmware_is_not_known() {
+    let mut storage = flat(BootMethod::Bios);
+    storage.platform.boot_method = BootMethod::BiosOrUefi;
+    assert_eq!(storage.check(), []);
+}
+
+#[test]
 fn compound_volumes_are_counted() {
     let mut storage = flat(BootMethod::Bios);
     storage.disks.push(Disk::whole(disk("sdb", 20)));

@@ -32,6 +32,8 @@ pub enum LayoutRequest {
     Blank,
     /// A layout document.
     Custom(CustomLayout),
+    /// A configuration that was edited, with every size decided.
+    Explicit(Box<Storage>),
 }
 
 impl Default for LayoutRequest {
@@ -158,6 +160,7 @@ impl LayoutRequest {
             Self::Vmfs7(_) => "vmfs7",
             Self::Blank => "blank",
             Self::Custom(_) => "custom",
+            Self::Explicit(_) => "explicit",
         }
     }
 
@@ -199,6 +202,21 @@ impl LayoutRequest {
                 Ok(empty(platform, disks))
             }
             Self::Custom(layout) => layout.lay_out(devices, boot, platform),
+            Self::Explicit(storage) => {
+                // Commissioning may have found other disks since.
+                for disk in &storage.disks {
+                    let name = &disk.device.name;
+                    let found = disk_named(devices, "storage", name)?;
+                    if found.size < disk.device.size {
+                        return Err(LayoutRefusal::TooSmall {
+                            disk: name.clone(),
+                            found: found.size,
+                            needed: disk.device.size,
+                        });
+                    }
+                }
+                Ok(Storage { platform: platform.clone(), ..(**storage).clone() })
+            }
         }
     }
 }

@@ -117,6 +117,25 @@ fn power_and_arm_have_their_own_first_partitions() {
 }
 
 #[test]
+fn firmware_that_nobody_knows_gets_what_either_kind_needs() {
+    for method in ["ipxe", ""] {
+        let boot_method = BootMethod::from_maas(method, "amd64");
+        assert_eq!(boot_method, BootMethod::BiosOrUefi);
+        let storage = LayoutRequest::default()
+            .lay_out(&[disk("sda", 8 * GIB, "")], None, &platform("amd64", boot_method))
+            .unwrap();
+        let flags: Vec<PartitionFlag> =
+            storage.disks[0].partitions.iter().map(|partition| partition.flag).collect();
+        assert_eq!(flags, [PartitionFlag::BiosGrub, PartitionFlag::Boot, PartitionFlag::None]);
+        assert_eq!(storage.check(), []);
+    }
+    assert_eq!(BootMethod::from_maas("pxe", "amd64"), BootMethod::Bios);
+    assert_eq!(BootMethod::from_maas("uefi", "amd64"), BootMethod::Uefi);
+    assert_eq!(BootMethod::from_maas("", "arm64"), BootMethod::Uefi);
+    assert_eq!(BootMethod::from_maas("ipxe", "ppc64el"), BootMethod::OpenFirmware);
+}
+
+#[test]
 fn an_mbr_table_caps_the_root_and_gives_lvm_the_rest() {
     let large = 3 << 40;
     let basic = BasicOptions { partition_table: Some(PartitionTable::Mbr), ..Default::default() };
@@ -323,7 +342,7 @@ proptest! {
         arch in prop_oneof![Just("amd64"), Just("arm64"), Just("ppc64el")],
         boot_method in prop_oneof![
             Just(BootMethod::Bios), Just(BootMethod::Uefi), Just(BootMethod::OpenFirmware),
-            Just(BootMethod::Other)
+            Just(BootMethod::BiosOrUefi), Just(BootMethod::Other)
         ],
     ) {
         let disks: Vec<BlockDevice> = sizes

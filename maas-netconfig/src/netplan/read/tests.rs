@@ -50,12 +50,13 @@ network:
       ra-overrides: {use-dns: true}
     eno2: {match: {name: "en*"}, set-name: eno2, auth: {key-management: 802.1x}}
     eth3: {macaddress: "52:54:00:aa:00:09", critical: true}
+    ib0: {match: {macaddress: "11:22:33:44:55:66:77:88:99:00:11:22:33:44:55:66:77:88:99:00"}, infiniband-mode: connected}
   dummy-devices: {dm0: {addresses: [192.0.2.1/32]}}
   virtual-ethernets: {veth0: {peer: veth1}, veth1: {peer: veth0}}
   bonds:
     bond0: {interfaces: [eno2], parameters: {mode: balance-slb, primary: eno2, mii-monitor-interval: "1"}}
   bridges:
-    br0: {interfaces: [eth3, veth0], openvswitch: {lacp: "off", other-config: {a: b}}, parameters: {path-cost: {eth3: 50}, port-priority: {veth0: 28}, ageing-time: 200}}
+    br0: {interfaces: [eth3, patch0-1, veth0], openvswitch: {lacp: "off", other-config: {a: b}}, parameters: {path-cost: {eth3: 50}, port-priority: {veth0: 28}, ageing-time: 200}}
   vlans:
     bond0.5: {id: 5, link: bond0, ipv6-mtu: 1400}
   vrfs:
@@ -102,6 +103,7 @@ fn what_netplan_refuses_is_refused() {
         ("ethernets: {e: {mtu: big}}", "value-unfit"),
         ("ethernets: {e: {dhcp4: perhaps}}", "value-unfit"),
         ("ethernets: {e: {routes: [{to: default}]}}", "route-unfit"),
+        ("vlans: {v: {id: 5, link: v}}", "cycle"),
         ("ethernets: [e]", "value-unfit"),
     ] {
         let refused = parse(&format!("{{version: 2, {text}}}"), Unknown::Refuse).unwrap_err();
@@ -114,6 +116,14 @@ fn what_netplan_refuses_is_refused() {
         assert_eq!(codes, [code], "{text}");
         assert!(refused.problems[0].position.is_some(), "{text}");
     }
+}
+
+#[test]
+fn a_number_that_would_lose_digits_is_refused() {
+    let refused =
+        parse("{version: 2, modems: {m: {sim-id: 89148000000060671234}}}", Unknown::Refuse)
+            .unwrap_err();
+    assert!(refused.to_string().contains("put it in quotes"), "{refused}");
 }
 
 #[test]

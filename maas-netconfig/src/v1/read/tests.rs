@@ -86,6 +86,25 @@ fn keys_that_no_reader_knows_are_warnings() {
 }
 
 #[test]
+fn devices_must_fit_together() {
+    let bond = |name: &str, member: &str| {
+        format!("{{type: bond, name: {name}, bond_interfaces: [{member}], params: {{}}}}")
+    };
+    for (config, code) in [
+        (format!("[{}]", bond("b", "x")), "unknown-interface"),
+        (format!("[{}]", bond("b", "b")), "cycle"),
+        (
+            format!("[{{type: physical, name: e}}, {}, {}]", bond("a", "e"), bond("b", "e")),
+            "member-shared",
+        ),
+    ] {
+        let refused = parse(&format!("{{version: 1, config: {config}}}")).unwrap_err();
+        let codes: Vec<&str> = refused.problems.iter().map(|p| p.code.as_str()).collect();
+        assert_eq!(codes, [code], "{config}");
+    }
+}
+
+#[test]
 fn broken_documents_are_refused_and_never_panic() {
     for text in [
         "",

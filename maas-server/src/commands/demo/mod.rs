@@ -52,9 +52,17 @@ pub(super) async fn run(args: DemoArgs) -> Result<ExitCode, Failure> {
         None => std::env::temp_dir().join(format!("maas-demo-{}", entropy::letters_and_digits(8)?)),
     };
     data_dir::prepare(&dir)?;
+    let curtain = Curtain { keep: args.keep_serving, ..Curtain::default() };
+    let play = play(&timeline, dir.clone(), &curtain);
+    tokio::pin!(play);
     tokio::select! {
-        ended = play(&timeline, dir.clone(), args.keep_serving) => ended,
+        ended = &mut play => ended,
         () = signals::shutdown_requested() => {
+            // Deployed and told so: this is the orderly end, not an interruption.
+            if curtain.fallen.is_cancelled() {
+                curtain.leave.cancel();
+                return play.await;
+            }
             let sentence = format!(
                 "Interrupted. To go on: maas-server demo --data-dir '{}'",
                 dir.display()
@@ -65,17 +73,34 @@ pub(super) async fn run(args: DemoArgs) -> Result<ExitCode, Failure> {
     }
 }
 
-async fn play(timeline: &Arc<Timeline>, dir: PathBuf, keep: bool) -> Result<ExitCode, Failure> {
-    let ended = stage(timeline, dir, keep).await;
-    if let Err(error) = &ended {
+/// What happens after the last line of the play.
+#[derive(Debug, Default)]
+struct Curtain {
+    /// Whether the server stays up.
+    keep: bool,
+    /// The result was told; nothing else is told after it.
+    fallen: CancellationToken,
+    /// The audience wants to go.
+    leave: CancellationToken,
+}
+
+async fn play(
+    timeline: &Arc<Timeline>,
+    dir: PathBuf,
+    curtain: &Curtain,
+) -> Result<ExitCode, Failure> {
+    let ended = stage(timeline, dir, curtain).await;
+    if let Err(error) = &ended
+        && !curtain.fallen.is_cancelled()
+    {
         let reason = crate::with_causes(error.as_ref());
         timeline.result("failed", "The demo failed.", &[("reason", json!(reason))]);
         return Ok(ExitCode::FAILURE);
     }
-    Ok(ExitCode::SUCCESS)
+    ended.map(|()| ExitCode::SUCCESS)
 }
 
-async fn stage(timeline: &Arc<Timeline>, dir: PathBuf, keep: bool) -> Result<(), Failure> {
+async fn stage(timeline: &Arc<Timeline>, dir: PathBuf, curtain: &Curtain) -> Result<(), Failure> {
     let state = State::load_or_create(&dir)?;
     let stop = CancellationToken::new();
 
@@ -115,11 +140,12 @@ async fn stage(timeline: &Arc<Timeline>, dir: PathBuf, keep: bool) -> Result<(),
         text(&machine["distro_series"]),
         text(&machine["owner"]),
     );
-    let facts = facts(&machine, &dir, keep.then_some((&server, &director)));
+    let facts = facts(&machine, &dir, curtain.keep.then_some((&server, &director)));
     timeline.result("deployed", &sentence, &facts);
-    if keep {
+    curtain.fallen.cancel();
+    if curtain.keep {
         timeline.note("Serving until Ctrl-C.");
-        signals::shutdown_requested().await;
+        curtain.leave.cancelled().await;
     }
     stop.cancel();
     simulator.shutdown().await;

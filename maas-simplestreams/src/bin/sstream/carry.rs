@@ -35,7 +35,7 @@ pub(crate) async fn export(arguments: Export) -> Answer {
     let carried = tokio::task::block_in_place(|| {
         let mut archive = BufWriter::new(archive);
         let carried = mirror.export(&mut archive, &other_side)?;
-        archive.into_inner().map_err(|error| error.into_error())?.sync_all()?;
+        archive.into_inner().map_err(std::io::IntoInnerError::into_error)?.sync_all()?;
         Ok::<_, Box<dyn std::error::Error>>(carried)
     })?;
     show(carried);

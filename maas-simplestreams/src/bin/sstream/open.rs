@@ -9,13 +9,18 @@ use maas_simplestreams::date::Timestamp;
 use maas_simplestreams::path::SafePath;
 use maas_simplestreams::repository::Source;
 use maas_simplestreams::signature::{ExpiredKeys, Fingerprint, Keyring, OpenPgp, Verifier};
-use maas_simplestreams::transport::{HttpOptions, SourceUrl, Standard, Transport};
+use maas_simplestreams::transport::{FileTransport, HttpOptions, SourceUrl, Standard, Transport};
 
 use crate::args::Trust;
 
 /// The only place where the clock is read.
 pub(crate) fn now() -> Timestamp {
     Timestamp::from(SystemTime::now())
+}
+
+/// A transport for one URL: for files without everything that HTTP needs.
+pub(crate) fn transport_for(url: &url::Url) -> Result<Arc<dyn Transport>, Box<dyn Error>> {
+    if url.scheme() == "file" { Ok(Arc::new(FileTransport)) } else { transport() }
 }
 
 pub(crate) fn transport() -> Result<Arc<dyn Transport>, Box<dyn Error>> {

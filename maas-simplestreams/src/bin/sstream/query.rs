@@ -41,10 +41,11 @@ const TABLE: &str = "%(product_name)s\t%(version_name)s\t%(item_name)s\t%(size)s
 pub(crate) async fn run(arguments: Query) -> Answer {
     let url = open::source_url(&arguments.source, arguments.path.as_deref())?;
     let source = open::source(url, &arguments.trust, arguments.no_verify)?;
+    let transport = open::transport_for(source.url().root())?;
     let mut repository =
-        Repository::open(source, open::transport()?, TrustMemory::default(), open::now()).await?;
+        Repository::open(source, transport, TrustMemory::default(), open::now()).await?;
     let retention = arguments.max.map_or(Retention::AsSource, Retention::Newest);
-    let as_json = arguments.json || arguments.format == "json";
+    let as_json = is_json(&arguments);
     let mut out = BufWriter::new(std::io::stdout().lock());
     let mut first = true;
     let root = repository.source().url().clone();
@@ -53,18 +54,18 @@ pub(crate) async fn run(arguments: Query) -> Answer {
         if !is_products || entry.format().is_none() && entry.path().is_some() {
             continue;
         }
-        let document = repository.products(&content_id).await?;
-        for item in query(document.verified_or_unverified(), &arguments.filters, retention) {
-            let record = record(&item, &root);
-            if as_json {
-                out.write_all(if first { b"[\n" } else { b",\n" })?;
-                write_record(&mut out, &record)?;
-            } else {
-                let template = if arguments.format == "table" { TABLE } else { &arguments.format };
-                writeln!(out, "{}", fill(template, &record))?;
+        // Written product by product: memory holds the text and one product.
+        let mut written = Ok(());
+        let scanned = repository.scan_verified_or_unverified(&content_id, |products| {
+            for item in query(products, &arguments.filters, retention) {
+                if written.is_ok() {
+                    written = write_item(&mut out, &arguments, &record(&item, &root), first);
+                    first = false;
+                }
             }
-            first = false;
-        }
+        });
+        scanned.await?;
+        written?;
     }
     if as_json {
         out.write_all(if first { b"[]\n" } else { b"\n]\n" })?;
@@ -74,6 +75,24 @@ pub(crate) async fn run(arguments: Query) -> Answer {
         eprintln!("sstream: warning: {alarm}");
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn is_json(arguments: &Query) -> bool {
+    arguments.json || arguments.format == "json"
+}
+
+fn write_item(
+    out: &mut impl Write,
+    arguments: &Query,
+    record: &Record<'_>,
+    first: bool,
+) -> std::io::Result<()> {
+    if is_json(arguments) {
+        out.write_all(if first { b"[\n" } else { b",\n" })?;
+        return write_record(out, record);
+    }
+    let template = if arguments.format == "table" { TABLE } else { &arguments.format };
+    writeln!(out, "{}", fill(template, record))
 }
 
 /// One record of the list, indented by two blanks per level.

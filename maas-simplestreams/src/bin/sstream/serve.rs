@@ -64,9 +64,8 @@ async fn converse(mut stream: TcpStream, root: &Path) -> io::Result<()> {
     let (read, mut write) = stream.split();
     let mut read = BufReader::new(read);
     loop {
-        let asked = match tokio::time::timeout(PATIENCE, head(&mut read)).await {
-            Ok(Ok(Some(asked))) => asked,
-            _ => return Ok(()),
+        let Ok(Ok(Some(asked))) = tokio::time::timeout(PATIENCE, head(&mut read)).await else {
+            return Ok(());
         };
         answer(&mut write, root, &asked).await?;
         if asked.close {

@@ -18,7 +18,7 @@ async fn read(place: &str) -> Result<Bytes, Box<dyn std::error::Error>> {
     } else {
         url::Url::from_file_path(std::path::absolute(place)?).map_err(|()| "no absolute path")?
     };
-    let response = open::transport()?.fetch(Request::new(url.clone())).await?;
+    let response = open::transport_for(&url)?.fetch(Request::new(url.clone())).await?;
     Ok(response.read_to_end(&url, limit).await?)
 }
 
