@@ -184,7 +184,7 @@ mod tests {
     #[test]
     fn the_help_names_every_kind_of_fault() {
         let mut command = Cli::command();
-        let help = command.find_subcommand_mut("simulate").map(|it| it.render_long_help());
+        let help = command.find_subcommand_mut("simulate").map(clap::Command::render_long_help);
         let help = help.map(|help| help.to_string()).unwrap_or_default();
         for kind in crate::simulator::fault::FaultKind::ALL {
             assert!(help.contains(kind.name()), "{}", kind.name());

@@ -53,7 +53,7 @@ async fn config(
         Client::Mac(mac) => (region.store.machine_by_mac(mac).await, Some(mac.clone())),
         Client::Uuid(uuid) => (region.store.machine_by_uuid(uuid).await, None),
         Client::Unnamed { arch, subarch } => {
-            return enlistment(region, arch.as_deref(), subarch.as_deref(), endpoints).await;
+            return enlistment(region, arch.as_deref(), subarch.as_deref(), endpoints);
         }
         _ => return Err(not_found()),
     };
@@ -90,7 +90,7 @@ async fn known(
             return Ok(BootConfig::Ephemeral(Box::new(plan.boot)));
         }
         _ => {
-            let defaults = plan::defaults(region).await?;
+            let defaults = plan::defaults(region);
             let images = region.images.current();
             let minimum = &machine.min_hwe_kernel;
             match images.commissioning(&machine.architecture, minimum, &defaults) {
@@ -120,7 +120,7 @@ async fn fail(region: &Region, machine: &Machine, missing: &Precondition) -> Pro
     Problem::not_found(message)
 }
 
-async fn enlistment(
+fn enlistment(
     region: &Region,
     arch: Option<&str>,
     subarch: Option<&str>,
@@ -130,7 +130,7 @@ async fn enlistment(
         arch: arch.unwrap_or("amd64").to_owned(),
         subarch: subarch.unwrap_or("generic").to_owned(),
     };
-    let defaults = plan::defaults(region).await?;
+    let defaults = plan::defaults(region);
     let images = region.images.current();
     let image: EphemeralImage =
         images.commissioning(&architecture, "", &defaults).map_err(|missing| {

@@ -3,7 +3,6 @@
 
 #![allow(clippy::unwrap_used)]
 
-use maas_core::commission::resources;
 use maas_core::machine::hardware::{Disk, Interface, InterfaceKind, NumaNode};
 use maas_core::machine::{DeploymentSummary, Machine, Status};
 use serde_json::Value;
@@ -238,13 +237,4 @@ fn every_status_has_every_key() {
     for status in Status::ALL {
         check_machine(&Machine { status, ..complete() });
     }
-}
-
-#[test]
-fn hardware_of_an_empty_resources_document_has_every_key() {
-    let mut machine = machine(1);
-    if let Ok(hardware) = resources::parse(b"{\"resources\": {}}") {
-        machine.learn(&hardware);
-    }
-    check_machine(&machine);
 }

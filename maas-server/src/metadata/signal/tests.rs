@@ -66,9 +66,25 @@ fn a_resources_document_becomes_the_hardware() {
     let run = run(7, COMMISSIONING_SCRIPT, ScriptType::Commissioning);
     let document = serde_json::json!({
         "api_version": "1.0",
+        "api_extensions":
+            ["resources", "resources_v2", "api_os", "resources_system", "resources_usb_pci"],
         "environment": {"kernel_architecture": "x86_64"},
-        "resources": {"cpu": {"architecture": "x86_64", "total": 2, "sockets": []},
-                      "memory": {"total": 4_294_967_296_u64}},
+        "resources": {
+            "cpu": {"architecture": "x86_64", "total": 1, "sockets": [{
+                "name": "CPU", "socket": 0, "cores": [{"core": 0, "threads": [
+                    {"id": 0, "numa_node": 0, "thread": 0, "online": true},
+                ]}],
+            }]},
+            "memory": {"total": 4_294_967_296_u64, "hugepages_size": 2_097_152, "nodes": []},
+            "network": {"cards": [], "total": 0},
+            "storage": {"disks": [], "total": 0},
+            "gpu": {"cards": [], "total": 0},
+            "usb": {"devices": [], "total": 0},
+            "pci": {"devices": [], "total": 0},
+            "system": {"uuid": "6f8e2a10-0000-4000-8000-000000000001", "vendor": "QEMU",
+                       "product": "PC", "type": "virtual-machine", "firmware": null,
+                       "chassis": null, "motherboard": null},
+        },
         "networks": {},
     });
     let uploaded = files(&[("x.out", document.to_string().as_bytes())]);
@@ -76,7 +92,7 @@ fn a_resources_document_becomes_the_hardware() {
         Extras { outputs: outputs(&uploaded, Some(&run)).unwrap(), ..Extras::default() };
     let mut passed = report(0);
     read_hardware(&run, &mut passed, &mut extras);
-    assert_eq!(passed.stated, None);
+    assert_eq!(passed.stated, None, "{:?}", extras.outputs);
     assert_eq!(extras.hardware.unwrap().memory, 4096);
 }
 
