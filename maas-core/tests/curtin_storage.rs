@@ -212,7 +212,14 @@ for line in sys.stdin:
 #[test]
 fn the_real_curtin_accepts_every_layout() {
     let Some(source) = std::env::var_os("MAAS_CURTIN_SOURCE") else {
-        println!("SKIPPED: MAAS_CURTIN_SOURCE does not name a folder with curtin's sources");
+        // Past the harness, which keeps what passing tests print to itself.
+        std::io::Write::write_fmt(
+            &mut std::io::stderr(),
+            format_args!(
+                "SKIPPED: MAAS_CURTIN_SOURCE does not name a folder with curtin's sources\n"
+            ),
+        )
+        .ok();
         return;
     };
     let python = std::env::var_os("MAAS_CURTIN_PYTHON").unwrap_or_else(|| "python3".into());

@@ -25,7 +25,12 @@ impl Original {
         }
         // No registry has it, so only naming its place makes it required.
         assert!(original.tree.is_none(), "SIMPLESTREAMS_PYTHON does not name the Python original");
-        println!("SKIPPED: the Python original is absent; set SIMPLESTREAMS_PYTHON");
+        // Past the harness, which keeps what passing tests print to itself.
+        std::io::Write::write_fmt(
+            &mut std::io::stderr(),
+            format_args!("SKIPPED: the Python original is absent; set SIMPLESTREAMS_PYTHON\n"),
+        )
+        .ok();
         None
     }
 
