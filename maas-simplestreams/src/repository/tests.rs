@@ -4,10 +4,13 @@ use std::sync::LazyLock;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::limits::Limits;
 use crate::publish::{Content, NewItem, NewProduct, NewVersion, Signing, Stream};
 use crate::sign::SigningKey;
+use crate::signature::Verifier;
 use crate::signature::{Keyring, OpenPgp};
-use crate::transport::{FileTransport, MemoryTransport};
+use crate::transport::{FileTransport, MemoryTransport, SourceUrl};
+use crate::trust::TrustPolicy;
 
 const NOW: Timestamp = Timestamp::from_seconds(1_780_000_000);
 const CONTENT: &str = "com.example:stable:v3:download";

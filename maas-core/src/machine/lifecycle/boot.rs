@@ -22,10 +22,7 @@ pub(super) fn requested(change: &mut Change<'_>, boot_method: &str, mac: Option<
         Purpose::Poweroff => ("Performing PXE boot", "netboot, to be switched off"),
         _ => ("Performing PXE boot", "netboot"),
     };
-    // A failed machine that netboots to be switched off must not hide why it failed.
-    let failed = change.machine.status.is_failed() || change.machine.status == Status::Broken;
-    let level = if failed { Level::Debug } else { Level::Info };
-    change.note(level, kind, words::clip(boot_method, words::NAME).to_owned());
+    change.aside(Level::Info, kind, words::clip(boot_method, words::NAME).to_owned());
     if !change.machine.status.is_transient() {
         return;
     }

@@ -91,6 +91,17 @@ impl<'a> Change<'a> {
         });
     }
 
+    /// Writes down what a machine does whatever its status. A failed one netboots once more to be
+    /// switched off, and its cloud-init ends after its curtin: neither hides why it failed.
+    pub(super) fn aside(&mut self, level: Level, kind: &str, description: impl Into<String>) {
+        let failed = self.machine.status.is_failed() || self.machine.status == Status::Broken;
+        let reason = failed.then(|| self.machine.status_message.clone());
+        self.note(level, kind, description);
+        if let Some(reason) = reason {
+            self.machine.status_message = reason;
+        }
+    }
+
     /// Notes what the machine was seen doing.
     pub(super) fn saw(&mut self, what: impl Into<String>) {
         self.machine.last_step = Some(Step { at: self.context.now, what: what.into() });

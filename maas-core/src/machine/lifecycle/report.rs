@@ -96,7 +96,7 @@ fn after_the_end(change: &mut Change<'_>, report: &Report) {
     if change.machine.status == Status::Deployed {
         change.note(Level::Error, "Node post-installation failure", description);
     } else {
-        change.note(Level::Warning, "Node status event", description);
+        change.aside(Level::Warning, "Node status event", description);
     }
 }
 

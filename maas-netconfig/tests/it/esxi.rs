@@ -1,8 +1,5 @@
 //! ESXi plans against the recorded sequences of the reference script and the strict stand-in for
 //! `esxcli`.
-#![allow(clippy::unwrap_used, missing_docs)]
-
-mod shared;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -12,6 +9,8 @@ use std::process::Command;
 use maas_netconfig::esxi::{Nic, Nics, Plan, compat, plan};
 use maas_netconfig::testing::{Flavour, MOST, network};
 use maas_netconfig::{SourceRouting, v1, yaml};
+
+use crate::shared;
 use serde_json::Value as Json;
 
 fn configurations(folder: &Path) -> Vec<(String, String)> {
