@@ -193,6 +193,14 @@ pub struct NodeCredentials {
 }
 
 impl Machine {
+    /// What an allocation compares, so that the smallest machine that fits is given away: processors
+    /// plus GiB of memory, in thousandths (`api.md` §1.4).
+    #[must_use]
+    pub fn cost(&self) -> u64 {
+        let memory = self.hardware.memory.saturating_mul(1000) / 1024;
+        u64::from(self.hardware.cpu_count).saturating_mul(1000).saturating_add(memory)
+    }
+
     /// Takes over what commissioning found. MAC addresses are only added: an interface that is
     /// unplugged today still belongs to the machine.
     pub fn learn(&mut self, hardware: &Hardware) {

@@ -2,6 +2,7 @@
 
 mod account;
 mod actions;
+mod adding;
 mod allocate;
 mod boot_resources;
 mod boot_sources;
@@ -35,6 +36,7 @@ pub fn operations() -> Vec<Operation<Region>> {
         account::operations(),
         ssh_keys::operations(),
         machines::operations(),
+        adding::operations(),
         allocate::operations(),
         actions::operations(),
         results::operations(),

@@ -240,7 +240,7 @@ impl Region {
         let filter = MachineFilter { statuses: vec![Status::Ready], ..MachineFilter::all() };
         let mut candidates = self.store.machines(&filter).await?;
         candidates.retain(|machine| machine.owner.is_none() && !machine.locked && matches(machine));
-        candidates.sort_by_key(cost);
+        candidates.sort_by_key(Machine::cost);
         Ok(candidates)
     }
 
@@ -251,12 +251,6 @@ impl Region {
             tracing::warn!(system_id = %id, error = %error, "power state not recorded");
         }
     }
-}
-
-/// A machine's cost in MAAS's sense: processors plus GiB of memory, in thousandths.
-fn cost(machine: &Machine) -> u64 {
-    let hardware = &machine.hardware;
-    u64::from(hardware.cpu_count) * 1000 + hardware.memory * 1000 / 1024
 }
 
 /// A new power command makes older ones that were not performed yet meaningless.
