@@ -386,3 +386,17 @@ fn a_machine_added_by_hand_is_simulated_and_deployed() {
     simulator.terminate();
     assert_eq!(simulator.wait(PATIENCE).code(), Some(0), "{}", simulator.errors());
 }
+
+#[test]
+fn a_demo_that_is_interrupted_says_how_to_go_on_and_does() {
+    let dir = tempfile::tempdir().unwrap();
+    let args = ["demo", "--json", "--data-dir", dir.path().to_str().unwrap()];
+    let mut demo = Process::spawn(&args);
+    demo.wait_for(PATIENCE, |line| line.contains("4 · An unknown machine").then_some(()));
+    demo.terminate();
+    assert_eq!(demo.wait(PATIENCE).code(), Some(1), "{}", demo.errors());
+    assert_eq!(last_object(&demo.seen)["result"], "interrupted");
+    let mut demo = Process::spawn(&args);
+    assert_eq!(demo.wait(PATIENCE).code(), Some(0), "{}", demo.errors());
+    assert_eq!(last_object(&demo.seen)["result"], "deployed");
+}
