@@ -110,3 +110,47 @@ pub async fn new_api_key(
 pub fn api_key_text(key: &ApiKey) -> String {
     format!("{}:{}:{}", key.consumer_key, key.token_key, key.token_secret.expose())
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+    use crate::store::MemoryStore;
+
+    async fn add(store: &dyn Store, name: &str) -> Result<(), AccountsError> {
+        create(store, name, "", Role::User, &Secret::new("pw".to_owned())).await
+    }
+
+    #[tokio::test]
+    async fn a_user_has_a_name_that_can_be_one_and_only_once() {
+        let store = MemoryStore::new();
+        for name in ["alice", "al.ice@example.com", "a+b-c_d", "Zoë"] {
+            add(&store, name).await.unwrap();
+        }
+        let long = "x".repeat(151);
+        for name in ["", "a b", "a/b", "a:b", "a\n", &long] {
+            let refused = add(&store, name).await;
+            assert!(matches!(refused, Err(AccountsError::Name { .. })), "{name:?}");
+        }
+        let again = add(&store, "alice").await;
+        assert!(matches!(again, Err(AccountsError::Account(AccountError::Exists { .. }))));
+        let stored = store.user("alice").await.unwrap().unwrap();
+        assert!(entropy::password_matches(&Secret::new("pw".to_owned()), &stored.password_hash));
+    }
+
+    #[tokio::test]
+    async fn the_first_key_is_made_once_and_carried_in_three_parts() {
+        let store = MemoryStore::new();
+        let nobody = first_api_key(&store, "alice").await;
+        assert!(matches!(nobody, Err(AccountsError::NoUser { .. })));
+        add(&store, "alice").await.unwrap();
+        let first = first_api_key(&store, "alice").await.unwrap();
+        assert_eq!(first_api_key(&store, "alice").await.unwrap().token_key, first.token_key);
+        new_api_key(&store, "alice", "other").await.unwrap();
+        assert_eq!(first_api_key(&store, "alice").await.unwrap().token_key, first.token_key);
+        let text = api_key_text(&first);
+        let lengths: Vec<usize> = text.split(':').map(str::len).collect();
+        assert_eq!(lengths, [18, 18, 32]);
+    }
+}

@@ -9,12 +9,21 @@ use crate::simulator::fault::FaultRate;
 
 /// Installs operating systems on bare machines: region and rack in one process.
 #[derive(Debug, Parser)]
-#[command(name = "maas-server", version, propagate_version = true)]
+#[command(name = "maas-server", version, after_help = FIRST_STEPS)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
 }
+
+/// What a newcomer types.
+const FIRST_STEPS: &str = "\
+First steps:
+  maas-server demo                     watch one simulated machine being deployed
+  maas-server demo --keep-serving      and try the API on it afterwards
+  maas-server serve                    serve real machines
+  maas-server user create NAME --admin --password-stdin < FILE
+  maas-server apikey NAME              the key that API clients ask for";
 
 /// The sub-commands.
 #[derive(Debug, Subcommand)]
@@ -45,6 +54,9 @@ pub struct DemoArgs {
     /// Print one JSON object a line instead of the timeline
     #[arg(long)]
     pub json: bool,
+    /// What is logged to standard error, e.g. info or maas_server=debug
+    #[arg(long, value_name = "FILTER", env = "MAAS_SERVER_LOG", default_value = "error")]
+    pub log: String,
 }
 
 /// Where the configuration and the data are; shared by every command that works on a data
@@ -71,6 +83,9 @@ pub struct ServeArgs {
     /// The rack's address (boot files, images) [default: 0.0.0.0:5248]
     #[arg(long, value_name = "ADDR")]
     pub rack_listen: Option<SocketAddr>,
+    /// What is logged to standard error, e.g. maas_server=debug for every request [default: info]
+    #[arg(long, value_name = "FILTER", env = "MAAS_SERVER_LOG")]
+    pub log: Option<String>,
 }
 
 /// `maas-server simulate`
@@ -92,6 +107,9 @@ pub struct SimulateArgs {
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
     pub power_listen: SocketAddr,
     /// Let a share of the machines fail, e.g. curtin-fails=0.1; may be repeated
+    ///
+    /// Kinds: never-boots, never-reports, commissioning-fails, curtin-fails, no-phone-home, slow,
+    /// loses-power, enlist-twice. Rates: 0 to 1.
     #[arg(long = "fault", value_name = "KIND=RATE")]
     pub faults: Vec<FaultRate>,
     /// Keep the machines' disks and power state here, so that they outlive this process
@@ -125,10 +143,12 @@ pub enum UserCommand {
         #[arg(long)]
         admin: bool,
         /// The user's e-mail address
-        #[arg(long, default_value = "")]
-        email: String,
-        /// Read the password from standard input (one line); the only way to give it, so that it
-        /// never stands in a process list or a shell history
+        #[arg(long)]
+        email: Option<String>,
+        /// Read the password from standard input: its first line
+        ///
+        /// There is no other way to give it, so that it never stands in a process list or a shell
+        /// history.
         #[arg(long, required = true)]
         password_stdin: bool,
     },
@@ -159,5 +179,15 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_help_names_every_kind_of_fault() {
+        let mut command = Cli::command();
+        let help = command.find_subcommand_mut("simulate").map(clap::Command::render_long_help);
+        let help = help.map(|help| help.to_string()).unwrap_or_default();
+        for kind in crate::simulator::fault::FaultKind::ALL {
+            assert!(help.contains(kind.name()), "{}", kind.name());
+        }
     }
 }

@@ -204,8 +204,7 @@ impl Config {
             }
             "curtin_pack" => self.curtin_pack = Some(path(value)?),
             "log" => {
-                let filter = value.as_str()?;
-                tracing_subscriber::EnvFilter::try_new(filter).ok()?;
+                let filter = value.as_str().filter(|text| crate::log::is_filter(text))?;
                 self.log = filter.to_owned();
             }
             "log_format" => {
@@ -293,6 +292,49 @@ mod tests {
         assert_eq!(config.node_timeout, Duration::from_secs(300));
         assert_eq!(config.log_format, LogFormat::Json);
         assert_eq!(config.rack_listen, "[::1]:2".parse().unwrap());
+    }
+
+    /// The keys and defaults of the table in the README.
+    fn documented() -> Vec<(String, String)> {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md");
+        let text = std::fs::read_to_string(file).unwrap();
+        let section = text.split("## Configuration").nth(1).unwrap();
+        let section = section.split("\n## ").next().unwrap();
+        section
+            .lines()
+            .filter_map(|line| line.strip_prefix("| `"))
+            .map(|row| {
+                let (key, rest) = row.split_once("` | ").unwrap();
+                let (default, _) = rest.split_once(" | ").unwrap();
+                (key.to_owned(), default.to_owned())
+            })
+            .collect()
+    }
+
+    #[test]
+    fn the_readme_has_every_key_once_in_the_order_of_the_program() {
+        let documented = documented();
+        let keys: Vec<&str> = documented.iter().map(|(key, _)| key.as_str()).collect();
+        assert_eq!(keys, KEYS.iter().map(|(key, _)| *key).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn the_readmes_defaults_are_the_programs() {
+        // In parentheses stands what is no value of the key.
+        let text: String = documented()
+            .iter()
+            .filter(|(_, default)| !default.starts_with('('))
+            .map(|(key, default)| format!("{key} = {}\n", default.trim_matches('`')))
+            .collect();
+        assert!(text.lines().count() >= 6, "{text}");
+        assert_eq!(parse(&text).unwrap(), Config::default());
+    }
+
+    #[test]
+    fn a_log_filter_that_cannot_be_read_is_refused() {
+        assert!(parse("log = 'maas_server=[['").is_err());
+        assert!(parse("log = ''").is_err());
+        assert!(parse("log = 'warn,maas_server=debug'").is_ok());
     }
 
     #[test]

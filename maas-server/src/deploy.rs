@@ -26,11 +26,10 @@ pub(crate) async fn plan(
     endpoints: &Endpoints,
 ) -> Result<DeploymentPlan, Problem> {
     let mut options = order.options().clone();
-    options.ephemeral_defaults = plan::defaults(region).await?;
+    options.ephemeral_defaults = plan::defaults(region);
     if options.distro_series.is_empty() {
         options.distro_series.clone_from(&options.ephemeral_defaults.release);
     }
-    options.apt = plan::apt(region).await?;
     let owner = machine.owner.as_ref().unwrap_or(&actor.username);
     let keys = region.store.ssh_keys(owner).await.map_err(Problem::internal)?;
     options.ssh_keys = keys.into_iter().map(|key| key.key).collect();
@@ -71,9 +70,9 @@ pub(crate) async fn deploy(
         machine.clone()
     };
     let plan = plan(region, &machine, actor, order, endpoints).await?;
-    let all = region.scripts().await?;
+    let all = region.scripts();
     let scripts =
-        choose(&all, ScriptType::Deployment, &Choice::Automatic).map_err(Problem::internal)?;
+        choose(all, ScriptType::Deployment, &Choice::Automatic).map_err(Problem::internal)?;
     let runs = region.runs(&machine, &scripts, &std::collections::BTreeMap::new()).await?;
     let bytes = serde_json::to_vec(&plan).map_err(Problem::internal)?;
     let extras = Extras {

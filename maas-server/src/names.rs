@@ -48,6 +48,13 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_thousand_draws_are_nearly_all_different() {
+        let names: std::collections::BTreeSet<String> =
+            (0..1000).map(|_| draw().unwrap()).collect();
+        assert!(names.len() > 900, "{}", names.len());
+    }
+
+    #[test]
     fn drawn_names_are_hostnames() {
         for _ in 0..200 {
             assert!(is_hostname(&draw().unwrap()));

@@ -1,7 +1,7 @@
 //! What the core's plan needs from the database, and the plan that a machine keeps.
 
 use maas_core::cloud_init::VendorData;
-use maas_core::deploy::{AptSettings, DeploymentPlan, Endpoints};
+use maas_core::deploy::DeploymentPlan;
 use maas_core::image::{EphemeralDefaults, Images};
 use maas_core::machine::{Machine, Status};
 
@@ -19,19 +19,19 @@ pub(crate) async fn stored(
     serde_json::from_slice(bytes.expose()).map(Some).map_err(Problem::internal)
 }
 
-/// The ephemeral OS for everything but deployments: Ubuntu's newest release that is there, unless
-/// an older one is the only one.
-pub(crate) async fn defaults(region: &Region) -> Result<EphemeralDefaults, Problem> {
+/// The ephemeral OS for everything but deployments: the usual release when it is there, the newest
+/// that is there otherwise.
+pub(crate) fn defaults(region: &Region) -> EphemeralDefaults {
     let defaults = EphemeralDefaults::default();
     let images = region.images.current();
     let has = |release: &str| {
         images.0.iter().any(|image| image.os == defaults.osystem && image.release == release)
     };
     if has(&defaults.release) {
-        return Ok(defaults);
+        return defaults;
     }
     let release = newest_release(&images, &defaults.osystem);
-    Ok(EphemeralDefaults { release: release.unwrap_or(defaults.release.clone()), ..defaults })
+    EphemeralDefaults { release: release.unwrap_or(defaults.release), ..defaults }
 }
 
 /// By the kernels' version: names of releases do not sort.
@@ -44,16 +44,10 @@ fn newest_release(images: &Images, os: &str) -> Option<String> {
     newest.map(|image| image.release.clone())
 }
 
-/// Package archives and proxy.
-pub(crate) async fn apt(_: &Region) -> Result<AptSettings, Problem> {
-    Ok(AptSettings::default())
-}
-
 /// The vendor data of a machine, or of one that is enlisting.
 pub(crate) async fn vendor_data(
     region: &Region,
     machine: Option<&Machine>,
-    _endpoints: &Endpoints,
 ) -> Result<String, Problem> {
     if let Some(machine) = machine
         && matches!(machine.status, Status::Deploying | Status::Deployed)

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock;
 use crate::config::Config;
-use crate::data_dir::{self, DataDirError};
+use crate::data_dir::{self, DataDirError, DataDirLock};
 use crate::http::{
     Access, Api, ApiTitle, BindError, Limits, Listener, Operation, Problem, Reply, Request,
     ServeOptions, TableError, get,
@@ -30,6 +30,8 @@ pub struct Server {
     rack_address: SocketAddr,
     tasks: JoinSet<()>,
     stop: CancellationToken,
+    /// Held until the end: the operating system releases it even when the process is killed.
+    _lock: DataDirLock,
 }
 
 /// Why a server did not start.
@@ -88,6 +90,7 @@ impl Server {
         let region_listener = Listener::bind(config.region_listen).await?;
         let rack_listener = Listener::bind(config.rack_listen).await?;
         let (region_address, rack_address) = (region_listener.address(), rack_listener.address());
+        let lock = data_dir::lock(&config.data_dir)?;
         let curtin_pack = match &config.curtin_pack {
             None => None,
             Some(path) => Some(
@@ -107,18 +110,23 @@ impl Server {
         };
         let authenticator = OauthAuthenticator::default();
         let limits = Limits::default;
-        let region_api = Arc::new(Api::new(
-            Arc::clone(&region),
-            region_operations(),
-            authenticator.clone(),
-            title(),
-            limits(),
-        )?);
+        let region_api = Arc::new(
+            Api::new(
+                Arc::clone(&region),
+                region_operations(),
+                authenticator.clone(),
+                title(),
+                limits(),
+            )?
+            .observed_by(counter(&region, "region")),
+        );
         // The rack hands on what is below /MAAS/: machines often reach only the rack.
         let mut operations = region_operations();
         operations.extend(rack::operations());
-        let rack_api =
-            Arc::new(Api::new(Arc::clone(&region), operations, authenticator, title(), limits())?);
+        let rack_api = Arc::new(
+            Api::new(Arc::clone(&region), operations, authenticator, title(), limits())?
+                .observed_by(counter(&region, "rack")),
+        );
 
         let stop = CancellationToken::new();
         let mut tasks = JoinSet::new();
@@ -126,7 +134,7 @@ impl Server {
         tasks.spawn(rack_listener.serve(rack_api, ServeOptions::default(), stop.clone()));
         worker::start(&region, &mut tasks, &stop);
         tasks.spawn(sync::run(Arc::clone(&region), stop.clone()));
-        Ok(Self { region, region_address, rack_address, tasks, stop })
+        Ok(Self { region, region_address, rack_address, tasks, stop, _lock: lock })
     }
 
     /// Where the region listens.
@@ -186,6 +194,15 @@ impl Server {
             tracing::error!(error = %error, "the database did not close");
         }
     }
+}
+
+/// Counts the answers of one listener.
+fn counter(
+    region: &Arc<Region>,
+    listener: &'static str,
+) -> impl Fn(::http::StatusCode) + Send + Sync + 'static {
+    let region = Arc::clone(region);
+    move |status| region.metrics.answered(listener, status.as_u16())
 }
 
 /// An address that listens everywhere is reached on this host by the loopback address.

@@ -6,6 +6,7 @@ use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 
+use maas_core::commission::result::{ScriptRun, ScriptStatus, ScriptType};
 use maas_core::deploy::{DeploymentOptions, DeploymentPlan, Endpoints, Facts};
 use maas_core::id::SystemId;
 use maas_core::image::{BootResource, FileType, ImageFile, Images as Resources, Origin};
@@ -97,6 +98,22 @@ pub(crate) fn archive(members: &[(&str, &[u8])]) -> Vec<u8> {
     let mut packed = liblzma::write::XzEncoder::new(Vec::new(), 0);
     packed.write_all(&tar.into_inner().unwrap()).unwrap();
     packed.finish().unwrap()
+}
+
+/// A pending run of a script on a machine.
+pub(crate) fn run(id: u64, name: &str, script_type: ScriptType) -> ScriptRun {
+    ScriptRun {
+        id,
+        name: name.to_owned(),
+        script_type,
+        status: ScriptStatus::Running,
+        exit_status: None,
+        started: None,
+        ended: None,
+        parameters: std::collections::BTreeMap::new(),
+        timeout_seconds: 0,
+        may_reboot: false,
+    }
 }
 
 /// A form with these fields.

@@ -170,44 +170,6 @@ pub(crate) fn read<L: Level>(text: &[u8], limits: &Limits) -> Result<Read<L>, Do
     }
 }
 
-/// Reads the fields of the outermost level and the names of its children, and nothing below.
-pub(crate) fn outline<L: Level>(
-    text: &[u8],
-    limits: &Limits,
-) -> Result<(Tags, Vec<String>), DocumentError> {
-    limits.check_shape(text).map_err(DocumentError::Limit)?;
-    let mut reader = Reader::new(limits);
-    let seed = OutlineSeed { reader: &mut reader, children: L::CHILDREN };
-    let mut deserializer = serde_json::Deserializer::from_slice(text);
-    let outline = seed
-        .deserialize(&mut deserializer)
-        .and_then(|outline| deserializer.end().map(|()| outline));
-    match (outline, reader.refusal) {
-        (_, Some(refusal)) => Err(refusal),
-        (Err(cause), None) => Err(DocumentError::Json(cause)),
-        (Ok(outline), None) => Ok(outline),
-    }
-}
-
-/// Reads the children of the outermost level one by one and hands each over before the next one
-/// is read: memory holds one of them at a time. Answers with what was skipped.
-pub(crate) fn scan<L: Level>(
-    text: &[u8],
-    limits: &Limits,
-    each: &mut dyn FnMut(Arc<str>, L::Child),
-) -> Result<Vec<Problem>, DocumentError> {
-    limits.check_shape(text).map_err(DocumentError::Limit)?;
-    let mut reader = Reader::new(limits);
-    let seed = ScanSeed::<L> { reader: &mut reader, each, place: Place::Document };
-    let mut deserializer = serde_json::Deserializer::from_slice(text);
-    let done = seed.deserialize(&mut deserializer).and_then(|()| deserializer.end());
-    match (done, reader.refusal) {
-        (_, Some(refusal)) => Err(refusal),
-        (Err(cause), None) => Err(DocumentError::Json(cause)),
-        (Ok(()), None) => Ok(reader.problems),
-    }
-}
-
 struct Reader<'l> {
     limits: &'l Limits,
     names: HashSet<Arc<str>>,
@@ -293,6 +255,10 @@ macro_rules! not_an_object {
         }
     };
 }
+
+// After the macro, which it uses.
+mod scan;
+pub(crate) use scan::{outline, scan};
 
 impl<'de, L: Level> DeserializeSeed<'de> for LevelSeed<'_, '_, L> {
     type Value = Option<L>;
@@ -548,138 +514,5 @@ impl<'de> Visitor<'de> for ValueSeed<'_, '_> {
             values.insert(key, value);
         }
         Ok(Value::Object(values))
-    }
-}
-
-struct OutlineSeed<'r, 'l> {
-    reader: &'r mut Reader<'l>,
-    children: Option<&'static str>,
-}
-
-impl<'de> DeserializeSeed<'de> for OutlineSeed<'_, '_> {
-    type Value = (Tags, Vec<String>);
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        deserializer.deserialize_map(self)
-    }
-}
-
-impl<'de> Visitor<'de> for OutlineSeed<'_, '_> {
-    type Value = (Tags, Vec<String>);
-
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut tags = Tags::new();
-        let mut names = Vec::new();
-        while let Some(key) = map.next_key_seed(NameSeed { reader: self.reader })? {
-            if self.children == Some(&*key) {
-                names = map.next_value_seed(KeysSeed)?;
-                continue;
-            }
-            let value = map.next_value_seed(ValueSeed { reader: self.reader })?;
-            if tags.insert(Arc::clone(&key), value).is_some() {
-                let pedigree = self.reader.pedigree();
-                let key = key.to_string();
-                return Err(self.reader.refuse(DocumentError::DuplicateKey { pedigree, key }));
-            }
-        }
-        Ok((tags, names))
-    }
-}
-
-/// The keys of an object; nothing for anything else.
-struct KeysSeed;
-
-impl<'de> DeserializeSeed<'de> for KeysSeed {
-    type Value = Vec<String>;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Vec<String>, D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl KeysSeed {
-    fn not_an_object<E>(self) -> Result<Vec<String>, E> {
-        Ok(Vec::new())
-    }
-}
-
-impl<'de> Visitor<'de> for KeysSeed {
-    type Value = Vec<String>;
-
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("an object")
-    }
-
-    not_an_object!();
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Vec<String>, A::Error> {
-        let mut names = Vec::new();
-        while let Some((name, _)) = map.next_entry::<String, IgnoredAny>()? {
-            names.push(name);
-        }
-        Ok(names)
-    }
-}
-
-#[derive(Clone, Copy)]
-enum Place {
-    Document,
-    Children,
-}
-
-struct ScanSeed<'r, 'l, 'e, L: Level> {
-    reader: &'r mut Reader<'l>,
-    each: &'e mut dyn FnMut(Arc<str>, L::Child),
-    place: Place,
-}
-
-impl<'de, L: Level> DeserializeSeed<'de> for ScanSeed<'_, '_, '_, L> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_map(self)
-    }
-}
-
-impl<'de, L: Level> Visitor<'de> for ScanSeed<'_, '_, '_, L> {
-    type Value = ();
-
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        let Self { reader, each, place } = self;
-        let mut seen = HashSet::new();
-        while let Some(name) = map.next_key_seed(NameSeed { reader })? {
-            if !seen.insert(Arc::clone(&name)) {
-                let pedigree = reader.pedigree();
-                let key = name.to_string();
-                return Err(reader.refuse(DocumentError::DuplicateKey { pedigree, key }));
-            }
-            match place {
-                Place::Document if L::CHILDREN == Some(&*name) => {
-                    let seed = ScanSeed::<L> { reader, each, place: Place::Children };
-                    map.next_value_seed(seed)?;
-                }
-                Place::Document => {
-                    map.next_value::<IgnoredAny>()?;
-                }
-                Place::Children => {
-                    reader.pedigree.push(name.to_string());
-                    let level = std::marker::PhantomData::<L::Child>;
-                    let child = map.next_value_seed(LevelSeed { reader, level })?;
-                    reader.pedigree.pop();
-                    if let Some(child) = child {
-                        each(name, child);
-                    }
-                }
-            }
-        }
-        Ok(())
     }
 }

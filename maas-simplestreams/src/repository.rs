@@ -1,100 +1,28 @@
 //! Opening a source: URL, first document, index, products, each verified and held against what was
 //! seen before.
 
-use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet};
+mod fetcher;
+mod source;
+
+use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
-use serde::Deserialize;
+
+pub use source::{CachedDocument, Source};
+
+use fetcher::Fetcher;
 
 use crate::date::Timestamp;
 use crate::digest::Sha256;
 use crate::document::DocumentError;
 use crate::index::{self, Entry, Index};
-use crate::limits::{LimitExceeded, Limits};
+use crate::limits::LimitExceeded;
 use crate::path::{ContentId, SafePath};
-use crate::products::{self, Products};
-use crate::signature::clearsign::unverified_text;
-use crate::signature::{Refused, Signer, Verified, Verifier};
-use crate::transport::{Request, SourceUrl, Transport, TransportError, TransportErrorKind};
-use crate::trust::{Alarm, Distrust, Remembered, TrustMemory, TrustPolicy};
-
-/// How often a metadata document is asked for before giving up.
-const ATTEMPTS: u32 = 4;
-/// The pause before the second attempt; it doubles with each one.
-const FIRST_PAUSE: Duration = Duration::from_millis(500);
-
-/// A source: where it is and what it must prove.
-#[derive(Clone, Debug)]
-pub struct Source {
-    url: SourceUrl,
-    verifier: Option<Arc<dyn Verifier>>,
-    limits: Limits,
-    policy: TrustPolicy,
-    cache: BTreeMap<SafePath, CachedDocument>,
-}
-
-/// A document that an earlier visit left: it is asked for only if it has changed, and verified
-/// again in any case.
-#[derive(Clone, Debug)]
-pub struct CachedDocument {
-    /// The entity tag that came with it.
-    pub etag: String,
-    /// The bytes as they came.
-    pub raw: Bytes,
-}
-
-impl Source {
-    /// A source whose documents must be signed.
-    pub fn verified(url: SourceUrl, verifier: Arc<dyn Verifier>) -> Self {
-        Self {
-            url,
-            verifier: Some(verifier),
-            limits: Limits::default(),
-            policy: TrustPolicy::default(),
-            cache: BTreeMap::new(),
-        }
-    }
-
-    /// A source whose signatures nobody looks at: an operator chose to skip verification.
-    pub fn unverified(url: SourceUrl) -> Self {
-        Self {
-            url,
-            verifier: None,
-            limits: Limits::default(),
-            policy: TrustPolicy::default(),
-            cache: BTreeMap::new(),
-        }
-    }
-
-    /// Other limits than the default ones.
-    #[must_use]
-    pub fn limits(mut self, limits: Limits) -> Self {
-        self.limits = limits;
-        self
-    }
-
-    /// Another policy of trust than the default one.
-    #[must_use]
-    pub fn policy(mut self, policy: TrustPolicy) -> Self {
-        self.policy = policy;
-        self
-    }
-
-    /// Documents that an earlier visit left.
-    #[must_use]
-    pub fn cached(mut self, cache: BTreeMap<SafePath, CachedDocument>) -> Self {
-        self.cache = cache;
-        self
-    }
-
-    /// Where the source is.
-    pub fn url(&self) -> &SourceUrl {
-        &self.url
-    }
-}
+use crate::products::Products;
+use crate::signature::{Refused, Signer, Verified};
+use crate::transport::{Transport, TransportError, TransportErrorKind};
+use crate::trust::{Alarm, Distrust, Remembered, TrustMemory};
 
 /// Content whose signature nobody looked at.
 #[derive(Clone, Debug)]
@@ -250,11 +178,6 @@ pub enum Start {
     Products(Box<Document<Bytes>>),
 }
 
-#[derive(Deserialize)]
-struct Head {
-    format: Option<String>,
-}
-
 impl Repository {
     /// Fetches and verifies the first document and every index that it refers to.
     ///
@@ -268,7 +191,7 @@ impl Repository {
     ) -> Result<Self, RepositoryError> {
         let fetcher = Fetcher { source: &source, transport: &*transport, now };
         let path = source.url.path().clone();
-        let limit = source.limits.products_bytes;
+        let limit = source.first_document_limit();
         let fetched = match fetcher.fetch(&path, limit).await {
             Err(RepositoryError::Fetch { cause, path })
                 if cause.kind == TransportErrorKind::NotFound && !source.url.states_document() =>
@@ -549,136 +472,6 @@ impl Repository {
 
 fn newest(signers: &[Signer]) -> Option<Timestamp> {
     signers.iter().map(|signer| signer.signed_at).max()
-}
-
-struct Fetcher<'a> {
-    source: &'a Source,
-    transport: &'a dyn Transport,
-    now: Timestamp,
-}
-
-impl Fetcher<'_> {
-    /// The bytes of a document and its entity tag.
-    async fn bytes(
-        &self,
-        path: &SafePath,
-        limit: u64,
-    ) -> Result<(Bytes, Option<String>), TransportError> {
-        let url = self.source.url.join(path);
-        let cached = self.source.cache.get(path);
-        let request =
-            Request::new(url.clone()).if_none_match(cached.map(|cached| cached.etag.clone()));
-        let mut pause = FIRST_PAUSE;
-        let mut attempt = 1;
-        loop {
-            let answer = match (self.transport.fetch(request.clone()).await, cached) {
-                (Ok(response), _) => {
-                    let etag = response.etag.clone();
-                    response.read_to_end(&url, limit).await.map(|bytes| (bytes, etag))
-                }
-                (Err(error), Some(cached)) if error.kind == TransportErrorKind::NotModified => {
-                    Ok((cached.raw.clone(), Some(cached.etag.clone())))
-                }
-                (Err(error), _) => Err(error),
-            };
-            match answer {
-                Err(error) if error.is_retryable() && attempt < ATTEMPTS => {
-                    tokio::time::sleep(pause).await;
-                    pause *= 2;
-                    attempt += 1;
-                }
-                other => return other,
-            }
-        }
-    }
-
-    async fn fetch(&self, path: &SafePath, limit: u64) -> Result<Document<Bytes>, RepositoryError> {
-        let failed = |cause| RepositoryError::Fetch { path: path.clone(), cause };
-        let refused = |cause| RepositoryError::Refused { path: path.clone(), cause };
-        let clearsigned = path.as_str().ends_with(".sjson");
-        if !clearsigned && !path.as_str().ends_with(".json") {
-            return Err(RepositoryError::Ending { path: path.clone() });
-        }
-        let (raw, etag) = self.bytes(path, limit).await.map_err(failed)?;
-        let Some(verifier) = self.source.verifier.as_deref() else {
-            let text = if clearsigned {
-                match unverified_text(&raw) {
-                    Ok(Cow::Borrowed(_)) => raw.clone(),
-                    Ok(Cow::Owned(text)) => text.into(),
-                    Err(cause) => return Err(refused(Refused::Malformed(cause))),
-                }
-            } else {
-                raw.clone()
-            };
-            let content = Authenticity::Unverified(Unverified(text));
-            let path = path.clone();
-            return Ok(Document { path, raw, etag, detached_signature: None, content });
-        };
-        let (detached_signature, verified) = if clearsigned {
-            (None, Verified::from_clearsigned(&raw, verifier, self.now).map_err(refused)?)
-        } else {
-            let signature_path = path
-                .with_suffix(".gpg")
-                .map_err(|_| RepositoryError::Ending { path: path.clone() })?;
-            let limit = self.source.limits.signature_bytes;
-            let (signature, _) = self
-                .bytes(&signature_path, limit)
-                .await
-                .map_err(|cause| RepositoryError::Fetch { path: signature_path, cause })?;
-            let verified = Verified::from_detached(raw.clone(), &signature, verifier, self.now)
-                .map_err(refused)?;
-            (Some(signature), verified)
-        };
-        Ok(Document {
-            path: path.clone(),
-            raw,
-            etag,
-            detached_signature,
-            content: Authenticity::Verified(verified),
-        })
-    }
-
-    /// Decides by `format` whether the first document is an index or a products file.
-    fn start(&self, fetched: Document<Bytes>) -> Result<Start, RepositoryError> {
-        let head: Head =
-            serde_json::from_slice(fetched.verified_or_unverified()).map_err(|cause| {
-                RepositoryError::Document {
-                    path: fetched.path.clone(),
-                    cause: DocumentError::Json(cause),
-                }
-            })?;
-        if head.format.as_deref() == Some(products::FORMAT) {
-            Ok(Start::Products(Box::new(fetched)))
-        } else {
-            self.index(fetched).map(|document| Start::Index(Box::new(document)))
-        }
-    }
-
-    fn index(&self, fetched: Document<Bytes>) -> Result<Document<Index>, RepositoryError> {
-        self.parse(fetched, Verified::parse_index, Index::parse)
-    }
-
-    fn parse<T>(
-        &self,
-        fetched: Document<Bytes>,
-        parse_verified: impl Fn(&Verified<Bytes>, &Limits) -> Result<Verified<T>, DocumentError>,
-        parse: impl Fn(&[u8], &Limits) -> Result<T, DocumentError>,
-    ) -> Result<Document<T>, RepositoryError> {
-        let limits = &self.source.limits;
-        let content = match &fetched.content {
-            Authenticity::Verified(text) => {
-                parse_verified(text, limits).map(Authenticity::Verified)
-            }
-            Authenticity::Unverified(text) => {
-                parse(&text.0, limits).map(|content| Authenticity::Unverified(Unverified(content)))
-            }
-        };
-        let Document { path, raw, etag, detached_signature, .. } = fetched;
-        match content {
-            Ok(content) => Ok(Document { path, raw, etag, detached_signature, content }),
-            Err(cause) => Err(RepositoryError::Document { path, cause }),
-        }
-    }
 }
 
 #[cfg(all(test, feature = "openpgp"))]

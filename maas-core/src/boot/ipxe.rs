@@ -27,7 +27,7 @@ pub(super) fn render(config: &BootConfig, endpoints: &Endpoints) -> String {
             format!(
                 "#!ipxe\n\
                  kernel {kernel}\n\
-                 imgargs {name} initrd={ram_disk} {command_line} BOOTIF=01-${{mac}}\n\
+                 imgargs {name} {command_line} BOOTIF=01-${{mac}} initrd={ram_disk}\n\
                  initrd {initrd}\n\
                  boot\n"
             )

@@ -10,6 +10,7 @@ mod bundle;
 mod configuration;
 mod curtin;
 mod datasource;
+mod decide;
 mod diff;
 mod digest;
 mod endpoints;

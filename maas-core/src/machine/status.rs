@@ -314,8 +314,11 @@ impl TryFrom<u8> for Status {
 impl FromStr for Status {
     type Err = UnknownStatus;
 
-    /// Reads a filter word (`failed_deployment`), in any case.
+    /// Reads a filter word (`failed_deployment`), in any case, or a number (`11`).
     fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if let Ok(number) = text.parse::<u8>() {
+            return Self::try_from(number);
+        }
         Self::ALL
             .into_iter()
             .find(|status| status.name().eq_ignore_ascii_case(text))

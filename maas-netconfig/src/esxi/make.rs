@@ -489,8 +489,10 @@ impl<'a> Make<'a> {
             for (names, _) in params::bond(params) {
                 let reason = match names.model {
                     "mode" | "primary" | "primary_reselect" => continue,
-                    "lacp_rate" => "iphash does not speak LACP",
-                    "xmit_hash_policy" => "iphash always hashes source and destination address",
+                    "lacp_rate" => "standard switches do not speak LACP",
+                    "xmit_hash_policy" => {
+                        "standard switches have no choice of hash; iphash takes both addresses"
+                    }
                     _ => "standard switches have no such setting",
                 };
                 self.losses.push(Loss::dropped(

@@ -195,9 +195,9 @@ async fn release_event(
     let scripts = if erase == Erase::Keep {
         Vec::new()
     } else {
-        let all = region.scripts().await?;
+        let all = region.scripts();
         let named = Choice::Named(vec![maas_core::commission::builtin::WIPE_SCRIPT.to_owned()]);
-        let wipe = choose(&all, ScriptType::Release, &named).map_err(Problem::internal)?;
+        let wipe = choose(all, ScriptType::Release, &named).map_err(Problem::internal)?;
         let values = BTreeMap::from([
             ("secure_erase".to_owned(), Value::Bool(secure)),
             ("quick_erase".to_owned(), Value::Bool(quick)),
@@ -216,8 +216,8 @@ async fn chosen(
 ) -> Result<Vec<ScriptRun>, Problem> {
     let texts = request.fields().texts(parameter)?;
     let joined = (!texts.is_empty()).then(|| texts.join(","));
-    let all = region.scripts().await?;
-    let chosen = choose(&all, kind, &Choice::from_parameter(joined.as_deref()))
+    let all = region.scripts();
+    let chosen = choose(all, kind, &Choice::from_parameter(joined.as_deref()))
         .map_err(|error| Problem::field(parameter, error.to_string()))?;
     region.runs(machine, &chosen, &BTreeMap::new()).await
 }

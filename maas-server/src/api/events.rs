@@ -46,7 +46,7 @@ async fn query(region: Arc<Region>, request: Request) -> Result<Reply, Problem> 
     };
     let filter = MachineFilter {
         hostnames: words("hostname")?,
-        macs: words("mac_address")?,
+        macs: words("mac_address")?.into_iter().map(super::machines::mac_or_no_machines).collect(),
         ids: words("id")?.iter().filter_map(|id| id.parse().ok()).collect(),
         zones: words("zone")?,
         agent_names: words("agent_name")?,

@@ -111,8 +111,8 @@ pub(super) fn reply(machine: &Machine) -> Result<Reply, Problem> {
 }
 
 async fn list(region: Arc<Region>, request: Request) -> Result<Reply, Problem> {
-    let (filter, domains) = filter(request.fields())?;
     let actor = actor(&request)?;
+    let Some((filter, domains)) = filter(request.fields())? else { return Reply::json(&[(); 0]) };
     let machines = region.store.machines(&filter).await.map_err(Problem::internal)?;
     let visible = machines.iter().filter(|machine| {
         allows(&actor, machine, Permission::View)
@@ -122,8 +122,9 @@ async fn list(region: Arc<Region>, request: Request) -> Result<Reply, Problem> {
 }
 
 async fn list_allocated(region: Arc<Region>, request: Request) -> Result<Reply, Problem> {
-    let (mut filter, _) = filter(request.fields())?;
-    filter.owners = vec![actor(&request)?.username];
+    let actor = actor(&request)?;
+    let Some((mut filter, _)) = filter(request.fields())? else { return Reply::json(&[(); 0]) };
+    filter.owners = vec![actor.username];
     let machines = region.store.machines(&filter).await.map_err(Problem::internal)?;
     Reply::json(&machines.iter().map(view::machine::full).collect::<Vec<_>>())
 }
@@ -441,15 +442,16 @@ async fn query_power_state(region: Arc<Region>, request: Request) -> Result<Repl
     Reply::json(&json!({"state": view::machine::power_state(state)}))
 }
 
-/// The filters of a list; domains are compared afterwards.
-fn filter(fields: &Fields) -> Result<(MachineFilter, Vec<String>), Problem> {
+/// The filters of a list; domains are compared afterwards. `None` when nothing can match.
+fn filter(fields: &Fields) -> Result<Option<(MachineFilter, Vec<String>)>, Problem> {
     let words = |name: &str| -> Result<Vec<String>, Problem> {
         Ok(fields.words(name)?.into_iter().map(str::to_owned).collect())
     };
-    let mut ids = Vec::new();
-    for id in words("id")? {
-        // What is no id is no machine's; the list of them then matches nothing.
-        ids.push(id.parse().unwrap_or_else(|_| SystemId::from_entropy(0)));
+    let named = words("id")?;
+    // What is no id is no machine's.
+    let ids: Vec<SystemId> = named.iter().filter_map(|id| id.parse().ok()).collect();
+    if ids.is_empty() && !named.is_empty() {
+        return Ok(None);
     }
     let mut statuses = Vec::new();
     for word in words("status")? {
@@ -466,12 +468,21 @@ fn filter(fields: &Fields) -> Result<(MachineFilter, Vec<String>), Problem> {
         statuses,
         owners: words("owner")?,
         hostnames,
-        macs: words("mac_address")?.iter().filter_map(|mac| normal_mac(mac)).collect(),
+        macs: words("mac_address")?.into_iter().map(mac_or_no_machines).collect(),
         pools: words("pool")?,
         zones: words("zone")?,
         architectures: words("arch")?,
         agent_names: words("agent_name")?,
         tags: words("tags")?,
     };
-    Ok((filter, words("domain")?))
+    Ok(Some((filter, words("domain")?)))
 }
+
+/// A MAC address as machines have it. What is none stays as it is and so matches no machine;
+/// left out, it would match all of them.
+pub(super) fn mac_or_no_machines(text: String) -> String {
+    normal_mac(&text).unwrap_or(text)
+}
+
+#[cfg(test)]
+mod tests;

@@ -14,11 +14,22 @@ pub(super) async fn run(args: ServeArgs) -> Result<(), Failure> {
     if let Some(address) = args.rack_listen {
         config.rack_listen = address;
     }
-    log::install(&config.log, config.log_format);
+    if let Some(filter) = args.log {
+        config.log = filter;
+    }
+    log::install(&config.log, config.log_format)?;
+    let data_dir = config.data_dir.clone();
     let server = Server::start(config).await?;
-    tracing::info!(region = %server.region_address(), rack = %server.rack_address(), "serving");
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        region = format!("{}/MAAS/", server.region_url()),
+        rack = server.rack_url(),
+        data_dir = %data_dir.display(),
+        "serving"
+    );
     signals::shutdown_requested().await;
-    tracing::info!("shutting down");
+    tracing::info!("shutting down: requests under way are finished first");
     server.shutdown().await;
+    tracing::info!("shut down");
     Ok(())
 }

@@ -18,13 +18,20 @@ pub(super) async fn run(args: UserArgs) -> Result<(), Failure> {
             let password = password(std::io::stdin().lock())?;
             let store = data_dir::open_store(&config).await?;
             let role = if admin { Role::Admin } else { Role::User };
-            let created = accounts::create(&*store, &name, &email, role, &password).await;
+            let created = accounts::create(
+                &*store,
+                &name,
+                email.as_deref().unwrap_or_default(),
+                role,
+                &password,
+            )
+            .await;
             store.close().await?;
             created?;
             say(&format!("created {} {name}", if admin { "administrator" } else { "user" }))
         }
         UserCommand::List { location } => {
-            let store = data_dir::open_store(&Config::load(&location)?).await?;
+            let store = data_dir::open_existing_store(&Config::load(&location)?).await?;
             let users = store.users().await;
             store.close().await?;
             for user in users? {

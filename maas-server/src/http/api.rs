@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use futures_util::FutureExt;
 use http::request::Parts;
-use http::{HeaderValue, Method, header};
+use http::{HeaderValue, Method, StatusCode, header};
 
 use super::budget::Budget;
 use super::describe::{describe, hash};
@@ -100,7 +100,11 @@ pub struct Api<S> {
     authenticator: Box<dyn Authenticator<S>>,
     limits: Limits,
     budget: Budget,
+    observer: Option<Observer>,
 }
+
+/// Told the status of every answer.
+type Observer = Box<dyn Fn(StatusCode) + Send + Sync>;
 
 /// What the built-in rows read: the table they are part of.
 struct Shared<S> {
@@ -129,7 +133,15 @@ impl<S: Send + Sync + 'static> Api<S> {
         let _ = shared.documents.set(Documents::new(&router.rows, &shared.title));
         let _ = shared.router.set(router);
         let budget = Budget::new(limits.all_bodies);
-        Ok(Self { state, shared, authenticator: Box::new(authenticator), limits, budget })
+        let authenticator = Box::new(authenticator);
+        Ok(Self { state, shared, authenticator, limits, budget, observer: None })
+    }
+
+    /// With somebody who is told the status of every answer, to count them.
+    #[must_use]
+    pub fn observed_by(mut self, observer: impl Fn(StatusCode) + Send + Sync + 'static) -> Self {
+        self.observer = Some(Box::new(observer));
+        self
     }
 
     /// The state the handlers get.
@@ -157,6 +169,7 @@ impl<S: Send + Sync + 'static> Api<S> {
         let started = Instant::now();
         let (parts, body) = request.into_parts();
         let (method, path) = (parts.method.clone(), parts.uri.path().to_owned());
+        let query = parts.uri.query().unwrap_or_default().to_owned();
         let extent = if method == Method::HEAD { Extent::Head } else { Extent::Whole };
         let limits = self.limits;
         let body = RequestBody::new(body, limits.stream, limits.body_idle, limits.body_total);
@@ -165,15 +178,35 @@ impl<S: Send + Sync + 'static> Api<S> {
         let reply = answer.unwrap_or_else(Problem::into_reply);
         let mut response = reply.into_response(extent);
         self.add_headers(&path, response.headers_mut());
-        tracing::info!(
-            target: "maas_server::access",
-            peer = connection.peer.map(tracing::field::display),
-            %method,
-            path = %printable(&path),
-            status = response.status().as_u16(),
-            ms = started.elapsed().as_millis(),
-            "request"
-        );
+        let status = response.status();
+        if let Some(observer) = &self.observer {
+            observer(status);
+        }
+        let op = named_op(&query);
+        macro_rules! access {
+            ($level:ident) => {
+                tracing::event!(
+                    target: "maas_server::access",
+                    tracing::Level::$level,
+                    peer = connection.peer.map(tracing::field::display),
+                    %method,
+                    path = %printable(&path),
+                    op,
+                    status = status.as_u16(),
+                    ms = started.elapsed().as_millis(),
+                    "request"
+                )
+            };
+        }
+        // What people and programs change, and what goes wrong, is worth a line; what machines
+        // and pollers ask for is there when it is looked for.
+        if status.is_server_error() {
+            access!(WARN);
+        } else if status.is_client_error() || (!method.is_safe() && path.starts_with(API_ROOT)) {
+            access!(INFO);
+        } else {
+            access!(DEBUG);
+        }
         response
     }
 
@@ -405,6 +438,13 @@ fn unknown_path(path: &str) -> String {
 /// The beginning of a path, without control characters.
 fn printable(path: &str) -> String {
     path.chars().filter(|c| !c.is_control()).take(300).collect()
+}
+
+/// The operation that a query names; nothing else of a query is ever logged.
+fn named_op(query: &str) -> Option<&str> {
+    let name = query.split('&').find_map(|pair| pair.strip_prefix("op="))?;
+    let is_name = name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+    (is_name && (1..=40).contains(&name.len())).then_some(name)
 }
 
 fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {

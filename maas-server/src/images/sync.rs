@@ -43,13 +43,16 @@ impl fmt::Display for Summary {
         let mebibytes = |bytes: u64| bytes >> 20;
         write!(
             formatter,
-            "{} images and {} boot loaders in {} files; {} MiB fetched, {} MiB were there",
+            "{} images and {} boot loaders in {} files; {} MiB fetched",
             self.images,
             self.bootloaders,
             self.files,
             mebibytes(self.transferred),
-            mebibytes(self.present)
-        )
+        )?;
+        if self.present > 0 {
+            write!(formatter, ", {} MiB were there", mebibytes(self.present))?;
+        }
+        Ok(())
     }
 }
 
@@ -72,6 +75,8 @@ pub async fn run(region: Arc<Region>, stop: CancellationToken) {
         };
         match imported {
             Ok(summary) => tracing::info!(%summary, "images synchronised"),
+            // An operator who has no source meant it.
+            Err(error @ SyncError::NoSource) => tracing::info!("images not synchronised: {error}"),
             Err(error) => {
                 tracing::error!(error = %crate::with_causes(&error), "images not synchronised");
             }

@@ -27,7 +27,7 @@ pub(super) async fn version(region: Arc<Region>, request: Request) -> Result<Rep
 pub(super) async fn listing(region: Arc<Region>, request: Request) -> Result<Reply, Problem> {
     check_version(&request)?;
     let machine = caller(&region, &request).await?;
-    let meta_data = meta_data(&region, &request, machine.as_ref()).await?;
+    let meta_data = meta_data(&region, machine.as_ref()).await?;
     Ok(Reply::text(lines(&meta_data.names())))
 }
 
@@ -36,7 +36,7 @@ pub(super) async fn item(region: Arc<Region>, request: Request) -> Result<Reply,
     check_version(&request)?;
     let name = request.param("item");
     let machine = caller(&region, &request).await?;
-    let meta_data = meta_data(&region, &request, machine.as_ref()).await?;
+    let meta_data = meta_data(&region, machine.as_ref()).await?;
     match meta_data.item(name) {
         Some((text, media_type)) => Ok(Reply::bytes(media_type, text)),
         None => {
@@ -49,12 +49,10 @@ pub(super) async fn item(region: Arc<Region>, request: Request) -> Result<Reply,
 /// A machine's meta data, or those of one that is enlisting.
 pub(super) async fn meta_data(
     region: &Region,
-    request: &Request,
     machine: Option<&Machine>,
 ) -> Result<MetaData, Problem> {
-    let endpoints = region.endpoints(request);
     let Some(machine) = machine else {
-        return Ok(MetaData::enlistment(plan::vendor_data(region, None, &endpoints).await?));
+        return Ok(MetaData::enlistment(plan::vendor_data(region, None).await?));
     };
     // Whoever holds a machine that is only being looked at does not get onto it.
     let open = machine.status != Status::Commissioning || machine.enable_ssh;
@@ -62,7 +60,7 @@ pub(super) async fn meta_data(
         Some(owner) if open => region.store.ssh_keys(owner).await.map_err(Problem::internal)?,
         _ => Vec::new(),
     };
-    let vendor_data = plan::vendor_data(region, Some(machine), &endpoints).await?;
+    let vendor_data = plan::vendor_data(region, Some(machine)).await?;
     Ok(MetaData::of(
         &machine.system_id,
         &machine.hostname,

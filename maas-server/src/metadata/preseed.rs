@@ -3,12 +3,14 @@
 use std::sync::Arc;
 
 use maas_core::cloud_init::{EphemeralPurpose, EphemeralSettings, preseed};
+use maas_core::deploy::AptSettings;
 use maas_core::id::SystemId;
 use maas_core::machine::{Machine, PowerState, Purpose, Status};
 
 use super::check_version;
 use crate::http::{Problem, Reply, Request};
 use crate::plan;
+use crate::problems::NO_MACHINE;
 use crate::region::Region;
 
 const MEDIA_TYPE: &str = "text/plain; charset=utf-8";
@@ -26,7 +28,7 @@ pub(super) async fn known(region: Arc<Region>, request: Request) -> Result<Reply
             machine.status.display_name()
         )));
     };
-    let settings = settings(&region, &machine.architecture.arch).await?;
+    let settings = settings(&region, &machine.architecture.arch);
     let identity = (&machine.system_id, &machine.credentials);
     let text = preseed(purpose, Some(identity), &settings, &region.endpoints(&request));
     Ok(Reply::bytes(MEDIA_TYPE, text.into_inner()))
@@ -35,7 +37,7 @@ pub(super) async fn known(region: Arc<Region>, request: Request) -> Result<Reply
 /// `GET …/enlist-preseed/?op=get_enlist_preseed`
 pub(super) async fn enlistment(region: Arc<Region>, request: Request) -> Result<Reply, Problem> {
     check_version(&request)?;
-    let settings = settings(&region, "amd64").await?;
+    let settings = settings(&region, "amd64");
     let endpoints = region.endpoints(&request);
     let text = preseed(EphemeralPurpose::Enlistment, None, &settings, &endpoints);
     Ok(Reply::bytes(MEDIA_TYPE, text.into_inner()))
@@ -43,7 +45,7 @@ pub(super) async fn enlistment(region: Arc<Region>, request: Request) -> Result<
 
 /// The machine that the path names.
 pub(super) async fn by_id(region: &Region, request: &Request) -> Result<Machine, Problem> {
-    let unknown = || Problem::not_found("No Machine matches the given query.");
+    let unknown = || Problem::not_found(NO_MACHINE);
     let id: SystemId = request.param("system_id").parse().map_err(|_| unknown())?;
     region.store.machine(&id).await.map_err(Problem::internal)?.ok_or_else(unknown)
 }
@@ -68,13 +70,13 @@ fn ephemeral_purpose(machine: &Machine) -> Option<EphemeralPurpose> {
     })
 }
 
-async fn settings(region: &Region, arch: &str) -> Result<EphemeralSettings, Problem> {
-    let defaults = plan::defaults(region).await?;
-    Ok(EphemeralSettings {
+fn settings(region: &Region, arch: &str) -> EphemeralSettings {
+    let defaults = plan::defaults(region);
+    EphemeralSettings {
         os: defaults.osystem,
         release: defaults.release,
         arch: arch.to_owned(),
-        apt: plan::apt(region).await?,
+        apt: AptSettings::default(),
         packages: Vec::new(),
-    })
+    }
 }

@@ -19,7 +19,7 @@ const MEDIA_TYPE: &str = "application/x-tar";
 /// `GET …/maas-scripts`
 pub(super) async fn waiting(region: Arc<Region>, request: Request) -> Result<Reply, Problem> {
     check_version(&request)?;
-    let scripts = region.scripts().await?;
+    let scripts = region.scripts();
     let tar = match caller(&region, &request).await? {
         // A machine that is known but was never commissioned makes up for it.
         Some(machine) if machine.status != Status::New => {
@@ -28,10 +28,10 @@ pub(super) async fn waiting(region: Arc<Region>, request: Request) -> Result<Rep
                 .iter()
                 .filter(|run| concerns(machine.status, run.script_type))
                 .collect();
-            archive(&region, &scripts, &runs, Include::Unfinished).await?
+            archive(&region, scripts, &runs, Include::Unfinished).await?
         }
         _ => {
-            let chosen = enlistment_scripts(&scripts, EnlistCommissioning::Yes);
+            let chosen = enlistment_scripts(scripts, EnlistCommissioning::Yes);
             let entries: Vec<Entry<'_>> = chosen
                 .into_iter()
                 .map(|script| Entry { script, run: None, outputs: Outputs::default() })
@@ -46,7 +46,7 @@ pub(super) async fn waiting(region: Arc<Region>, request: Request) -> Result<Rep
 pub(super) async fn commissioning(region: Arc<Region>, request: Request) -> Result<Reply, Problem> {
     check_version(&request)?;
     known_caller(&region, &request).await?;
-    let scripts = region.scripts().await?;
+    let scripts = region.scripts();
     let entries: Vec<Entry<'_>> = scripts
         .iter()
         .filter(|script| script.script_type == ScriptType::Commissioning)
@@ -118,7 +118,7 @@ pub(crate) async fn enlistment_runs(
     region: &Region,
     machine: &Machine,
 ) -> Result<Vec<ScriptRun>, Problem> {
-    let scripts = region.scripts().await?;
-    let chosen = enlistment_scripts(&scripts, EnlistCommissioning::Yes);
+    let scripts = region.scripts();
+    let chosen = enlistment_scripts(scripts, EnlistCommissioning::Yes);
     region.runs(machine, &chosen, &std::collections::BTreeMap::new()).await
 }

@@ -198,11 +198,19 @@ fn read_hardware(run: &ScriptRun, report: &mut ScriptReport, extras: &mut Extras
         Err(error) => {
             tracing::warn!(run = run.id, error = %error, "resources document refused");
             report.stated = Some(ScriptStatus::Failed);
-            extras.outputs.push(ScriptOutput {
-                run_id: run.id,
-                stream: Stream::Stderr,
-                bytes: format!("{error}\n").into_bytes(),
-            });
+            let sentence = format!("{error}\n").into_bytes();
+            let stderr = extras.outputs.iter_mut().find(|output| output.stream == Stream::Stderr);
+            match stderr {
+                Some(stderr) => stderr.bytes.extend(sentence),
+                None => extras.outputs.push(ScriptOutput {
+                    run_id: run.id,
+                    stream: Stream::Stderr,
+                    bytes: sentence,
+                }),
+            }
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

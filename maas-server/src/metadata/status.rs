@@ -1,5 +1,6 @@
 //! The reporting webhook of cloud-init and curtin.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use base64::Engine;
@@ -94,24 +95,22 @@ fn outputs(message: &Message, machine: &Machine) -> Vec<ScriptOutput> {
     let Some(run) = machine.scripts.iter().find(|run| run.script_type == kind) else {
         return Vec::new();
     };
-    message
-        .files
-        .iter()
-        .filter_map(|file| {
-            let bytes = decode(file)?;
-            // Of several files the log is what people look for; archives are named by suffix.
-            let stream = if file.path.ends_with(".err") {
-                Stream::Stderr
-            } else if file.path.ends_with(".yaml") {
-                Stream::Result
-            } else if file.path.ends_with(".tar") {
-                return None;
-            } else {
-                Stream::Combined
-            };
-            Some(ScriptOutput { run_id: run.id, stream, bytes })
-        })
-        .collect()
+    let mut outputs: BTreeMap<Stream, ScriptOutput> = BTreeMap::new();
+    for file in &message.files {
+        let stream = match file.path.rsplit_once('.') {
+            Some((_, "tar")) => continue,
+            Some((_, "err")) => Stream::Stderr,
+            Some((_, "yaml")) => Stream::Result,
+            _ => Stream::Combined,
+        };
+        // Of several files the first is what people look for: the log.
+        if !outputs.contains_key(&stream)
+            && let Some(bytes) = decode(file)
+        {
+            outputs.insert(stream, ScriptOutput { run_id: run.id, stream, bytes });
+        }
+    }
+    outputs.into_values().collect()
 }
 
 /// `None` for what is absent, too large or packed in a way that nobody sends.
@@ -130,3 +129,6 @@ fn decode(file: &File) -> Option<Vec<u8>> {
     };
     (bytes.len() <= LARGEST_FILE).then_some(bytes)
 }
+
+#[cfg(test)]
+mod tests;

@@ -186,13 +186,7 @@ impl Drivers {
     ///
     /// The driver's [`PowerError`], or [`PowerError::NotReached`].
     pub async fn on(&self, id: &SystemId, power: &Power) -> Result<PowerState, PowerError> {
-        let driver = self.find(&power.driver)?;
-        let target = target(id, power);
-        if driver.query(target).await? == PowerState::On {
-            return Ok(PowerState::On);
-        }
-        driver.power_on(target).await?;
-        reach(driver, target, PowerState::On).await
+        self.switch(id, power, PowerState::On).await
     }
 
     /// Switches off and waits until the machine is off; nothing to do when it is.
@@ -201,13 +195,7 @@ impl Drivers {
     ///
     /// The driver's [`PowerError`], or [`PowerError::NotReached`].
     pub async fn off(&self, id: &SystemId, power: &Power) -> Result<PowerState, PowerError> {
-        let driver = self.find(&power.driver)?;
-        let target = target(id, power);
-        if driver.query(target).await? == PowerState::Off {
-            return Ok(PowerState::Off);
-        }
-        driver.power_off(target).await?;
-        reach(driver, target, PowerState::Off).await
+        self.switch(id, power, PowerState::Off).await
     }
 
     /// Off, if it is on, then on: the firmware starts anew.
@@ -218,6 +206,24 @@ impl Drivers {
     pub async fn cycle(&self, id: &SystemId, power: &Power) -> Result<PowerState, PowerError> {
         self.off(id, power).await?;
         self.on(id, power).await
+    }
+
+    async fn switch(
+        &self,
+        id: &SystemId,
+        power: &Power,
+        wanted: PowerState,
+    ) -> Result<PowerState, PowerError> {
+        let driver = self.find(&power.driver)?;
+        let target = target(id, power);
+        if driver.query(target).await? == wanted {
+            return Ok(wanted);
+        }
+        match wanted {
+            PowerState::On => driver.power_on(target).await?,
+            _ => driver.power_off(target).await?,
+        }
+        reach(driver, target, wanted).await
     }
 }
 

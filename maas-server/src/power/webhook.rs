@@ -162,13 +162,7 @@ fn pattern(target: Target<'_>, name: &'static str, default: &str) -> Result<Rege
 
 /// The URL is left out: it may hold credentials.
 fn connection(error: reqwest::Error) -> PowerError {
-    let error = error.without_url();
-    let mut detail = error.to_string();
-    let mut source = std::error::Error::source(&error);
-    while let Some(cause) = source {
-        detail = format!("{detail}: {cause}");
-        source = cause.source();
-    }
+    let detail = crate::with_causes(&error.without_url());
     PowerError::Connection { detail }
 }
 

@@ -53,7 +53,7 @@ async fn config(
         Client::Mac(mac) => (region.store.machine_by_mac(mac).await, Some(mac.clone())),
         Client::Uuid(uuid) => (region.store.machine_by_uuid(uuid).await, None),
         Client::Unnamed { arch, subarch } => {
-            return enlistment(region, arch.as_deref(), subarch.as_deref(), endpoints).await;
+            return enlistment(region, arch.as_deref(), subarch.as_deref(), endpoints);
         }
         _ => return Err(not_found()),
     };
@@ -65,6 +65,13 @@ async fn config(
         rack: endpoints.rack_host.clone(),
     };
     let machine = applied(region.apply(&machine.system_id, &event, Extras::default()).await)?;
+    tracing::info!(
+        system_id = %machine.system_id,
+        hostname = %machine.hostname,
+        status = machine.status.display_name(),
+        purpose = ?machine.purpose(),
+        "machine netboots"
+    );
     known(region, &machine, endpoints).await
 }
 
@@ -83,7 +90,7 @@ async fn known(
             return Ok(BootConfig::Ephemeral(Box::new(plan.boot)));
         }
         _ => {
-            let defaults = plan::defaults(region).await?;
+            let defaults = plan::defaults(region);
             let images = region.images.current();
             let minimum = &machine.min_hwe_kernel;
             match images.commissioning(&machine.architecture, minimum, &defaults) {
@@ -113,7 +120,7 @@ async fn fail(region: &Region, machine: &Machine, missing: &Precondition) -> Pro
     Problem::not_found(message)
 }
 
-async fn enlistment(
+fn enlistment(
     region: &Region,
     arch: Option<&str>,
     subarch: Option<&str>,
@@ -123,12 +130,13 @@ async fn enlistment(
         arch: arch.unwrap_or("amd64").to_owned(),
         subarch: subarch.unwrap_or("generic").to_owned(),
     };
-    let defaults = plan::defaults(region).await?;
+    let defaults = plan::defaults(region);
     let images = region.images.current();
     let image: EphemeralImage =
         images.commissioning(&architecture, "", &defaults).map_err(|missing| {
             tracing::warn!(%architecture, "an unknown machine netboots, but no image is there");
             Problem::not_found(with_remedy(&missing))
         })?;
+    tracing::info!(%architecture, image = image.resource().name(), "an unknown machine netboots");
     Ok(BootConfig::Ephemeral(Box::new(EphemeralBoot::enlistment(&image, endpoints))))
 }

@@ -21,3 +21,6 @@ pub fn operations() -> Vec<Operation<Region>> {
         .access(Access::Anonymous),
     ]
 }
+
+#[cfg(test)]
+mod tests;

@@ -95,6 +95,7 @@ async fn perform(region: &Region, stored: StoredEffect) -> Result<(), StoreError
     match done {
         Ok(state) => {
             tracing::debug!(system_id = %id, action, state = ?state, "power");
+            region.metrics.switched(action, "done");
             // The report first: a crash in between repeats a harmless command, whereas a lost
             // report would leave a releasing machine waiting for its deadline.
             region.power_reported(id, state).await;
@@ -102,11 +103,13 @@ async fn perform(region: &Region, stored: StoredEffect) -> Result<(), StoreError
         }
         Err(error) if error.is_retryable() && stored.attempts + 1 < ATTEMPTS => {
             tracing::warn!(system_id = %id, action, error = %error, "power; trying again");
+            region.metrics.switched(action, "retried");
             let pause = Duration::from_secs(1 << stored.attempts.min(5));
             let at = clock::now().plus(pause);
             region.store.effect_failed(stored.id, at, &error.to_string()).await?;
         }
         Err(error) => {
+            region.metrics.switched(action, "failed");
             give_up(region, id, action, &error).await;
             region.store.effect_done(stored.id).await?;
         }

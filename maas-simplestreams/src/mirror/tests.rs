@@ -283,6 +283,34 @@ async fn items_cannot_take_the_place_of_metadata_or_state() {
 }
 
 #[tokio::test]
+async fn one_path_cannot_have_two_contents() {
+    let from = tempfile::tempdir().unwrap();
+    for (root, content) in [("a", "one"), ("b", "two")] {
+        let item = NewItem::from_bytes("same/path", content);
+        let product = NewProduct::new("p").version(NewVersion::new("1").item("i", item));
+        Stream::new(at(0))
+            .content(Content::new(format!("c:{root}"), "image-ids").product(product))
+            .write(&from.path().join(root), Signing::Signed { key: &KEY, at: at(0) })
+            .unwrap();
+    }
+    let metadata = |root: &str, name: &str| from.path().join(root).join("streams/v1").join(name);
+    std::fs::copy(metadata("b", "c:b.json"), metadata("a", "c:b.json")).unwrap();
+    let index = std::fs::read_to_string(metadata("a", "index.json")).unwrap();
+    let mut index: serde_json::Value = serde_json::from_str(&index).unwrap();
+    index["index"]["c:b"] = serde_json::json!({
+        "path": "streams/v1/c:b.json", "format": "products:1.0", "datatype": "image-ids"});
+    std::fs::write(metadata("a", "index.json"), index.to_string()).unwrap();
+    let root = from.path().join("a");
+    let listing = crate::publish::Listing::AsIs;
+    crate::publish::sign_unverified_tree(&root, &KEY, listing, at(0)).unwrap();
+    let to = tempfile::tempdir().unwrap();
+    let mut mirror = Mirror::open(to.path()).await.unwrap();
+    let options = MirrorOptions::default();
+    let refused = mirror.sync(source(&root), Arc::new(FileTransport), &options, &(), at(0)).await;
+    assert!(matches!(refused, Err(MirrorError::PathConflict { .. })), "{refused:?}");
+}
+
+#[tokio::test]
 async fn another_root_helps_when_the_source_lacks_a_file() {
     let pair = Pair::new(&["1"]);
     let other = tempfile::tempdir().unwrap();

@@ -4,10 +4,13 @@ use std::sync::LazyLock;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::limits::Limits;
 use crate::publish::{Content, NewItem, NewProduct, NewVersion, Signing, Stream};
 use crate::sign::SigningKey;
+use crate::signature::Verifier;
 use crate::signature::{Keyring, OpenPgp};
-use crate::transport::{FileTransport, MemoryTransport};
+use crate::transport::{FileTransport, MemoryTransport, SourceUrl};
+use crate::trust::TrustPolicy;
 
 const NOW: Timestamp = Timestamp::from_seconds(1_780_000_000);
 const CONTENT: &str = "com.example:stable:v3:download";
@@ -284,7 +287,7 @@ async fn indexes_that_lead_ever_deeper_are_refused() {
 async fn a_document_beyond_its_limit_is_not_read_to_the_end() {
     let mirror = Mirror::new();
     mirror.put("streams/v1/index.sjson", &index(json!({})));
-    let limits = Limits { products_bytes: 100, ..Limits::default() };
+    let limits = Limits { index_bytes: 100, ..Limits::default() };
     let source = Source::verified("http://m".parse().unwrap(), verifier()).limits(limits);
     let refused = Repository::open(source, Arc::new(mirror.0), TrustMemory::default(), NOW).await;
     assert!(matches!(

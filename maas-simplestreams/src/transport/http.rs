@@ -29,7 +29,7 @@ pub struct HttpOptions {
     /// Longest time without a byte. Default 30 s.
     pub idle_timeout: Duration,
     /// A proxy for all requests; `None` uses the environment (`http_proxy`, `https_proxy`,
-    /// `no_proxy`) when the build has that.
+    /// `no_proxy`).
     pub proxy: Option<Url>,
     /// Hosts that are reached without the proxy, as in `no_proxy`.
     pub no_proxy: Option<String>,

@@ -90,7 +90,7 @@ fn ipxe_loads_kernel_and_ram_disk_by_url() {
         rendered(Loader::Ipxe, FetchedOver::Http, "10.0.0.1"),
         format!(
             "#!ipxe\nkernel http://10.0.0.1:5248/images/aa/ubuntu/amd64/ga-24.04/noble/stable/boot-kernel\n\
-             imgargs boot-kernel initrd=boot-initrd {CMDLINE} BOOTIF=01-${{mac}}\n\
+             imgargs boot-kernel {CMDLINE} BOOTIF=01-${{mac}} initrd=boot-initrd\n\
              initrd http://10.0.0.1:5248/images/bb/ubuntu/amd64/ga-24.04/noble/stable/boot-initrd\nboot\n"
         )
     );

@@ -108,3 +108,14 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_filter_names_a_status_by_word_or_number() {
+    for status in Status::ALL {
+        assert_eq!(status.name().to_uppercase().parse(), Ok(status));
+        assert_eq!(status.number().to_string().parse(), Ok(status));
+    }
+    for wrong in ["", "23", "-1", "happy", "4 "] {
+        assert!(wrong.parse::<Status>().is_err(), "{wrong:?}");
+    }
+}

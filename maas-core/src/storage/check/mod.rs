@@ -143,7 +143,7 @@ pub enum StorageProblem {
         /// What is missing.
         reason: String,
     },
-    /// A disk has neither serial number nor path.
+    /// A disk has a name that no kernel gives.
     #[error("disk {disk:?} is named with characters that no device has")]
     DiskName {
         /// The disk.

@@ -5,6 +5,8 @@ pub(crate) mod interface;
 pub(crate) mod machine;
 pub(crate) mod places;
 pub(crate) mod script_result;
+#[cfg(test)]
+mod tests;
 
 /// Text, or MAAS's word for what is not known.
 fn or_unknown(text: &str) -> &str {

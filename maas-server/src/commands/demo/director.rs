@@ -8,7 +8,7 @@ use serde_json::Value;
 use tokio::sync::mpsc;
 
 use super::client::{CallError, Client};
-use super::timeline::{Party, Timeline};
+use super::timeline::{Party, STATUS_MARK, Timeline};
 use crate::commands::Failure;
 use crate::server::Server;
 use crate::simulator::SimulatorEvent;
@@ -128,17 +128,21 @@ impl<'a> Director<'a> {
             "New" | "unknown" => {
                 format!("{} {}", machine["hostname"], machine["system_id"]).replace('"', "")
             }
-            "Ready" => format!(
-                "{} CPUs, {} MiB, {} disks, {} interfaces",
-                machine["cpu_count"],
-                machine["memory"],
-                machine["physicalblockdevice_set"].as_array().map_or(0, Vec::len),
-                machine["interface_set"].as_array().map_or(0, Vec::len),
-            ),
+            "Ready" => {
+                let length = |field: &str| machine[field].as_array().map_or(0, Vec::len);
+                let cpus = machine["cpu_count"].as_u64().unwrap_or(0);
+                format!(
+                    "{}, {} MiB, {}, {}",
+                    counted(usize::try_from(cpus).unwrap_or(0), "CPU"),
+                    machine["memory"],
+                    counted(length("physicalblockdevice_set"), "disk"),
+                    counted(length("interface_set"), "interface"),
+                )
+            }
             _ if before.is_empty() => String::new(),
             _ => format!("was {before}"),
         };
-        self.timeline.step(Party::Region, &format!("→ {status}"), &detail);
+        self.timeline.step(Party::Region, &format!("{STATUS_MARK} {status}"), &detail);
     }
 
     async fn is_off(&self, machine: &Value) -> Result<bool, Failure> {
@@ -149,7 +153,7 @@ impl<'a> Director<'a> {
 
     async fn commission(&self, machine: &Value) -> Result<(), Failure> {
         self.timeline.chapter("5 · Commissioning: what is in the machine?");
-        self.act(machine, "commission", &[]).await
+        self.act(machine, "commission", &[], "what is in it and does it work").await
     }
 
     async fn allocate(&self, machine: &Value) -> Result<(), Failure> {
@@ -170,9 +174,10 @@ impl<'a> Director<'a> {
 
     /// Storage layout and network: what an installed system cannot change easily.
     async fn configure(&self, machine: &Value) -> Result<(), Failure> {
-        self.act(machine, "set_storage_layout", &[("storage_layout", "lvm")]).await?;
+        self.act(machine, "set_storage_layout", &[("storage_layout", "lvm")], "lvm").await?;
         let Some(network) = network(machine) else { return Ok(()) };
-        self.act(machine, "set_network", &[("network", &network.to_string())]).await
+        let what = "DHCP on the boot interface, a fixed address on VLAN 40";
+        self.act(machine, "set_network", &[("network", &network.to_string())], what).await
     }
 
     async fn deploy(&self, machine: &Value) -> Result<(), Failure> {
@@ -184,14 +189,23 @@ impl<'a> Director<'a> {
             ("user_data", &user_data),
             ("comment", "the demo"),
         ];
-        self.act(machine, "deploy", &fields).await
+        let what = format!("{OSYSTEM}/{RELEASE} with user data for cloud-init");
+        self.act(machine, "deploy", &fields, &what).await
     }
 
-    async fn act(&self, machine: &Value, op: &str, fields: &[(&str, &str)]) -> Result<(), Failure> {
+    /// One command; `what` is it in words.
+    async fn act(
+        &self,
+        machine: &Value,
+        op: &str,
+        fields: &[(&str, &str)],
+        what: &str,
+    ) -> Result<(), Failure> {
         let id = machine["system_id"].as_str().unwrap_or_default();
         match self.alice.post(&format!("machines/{id}/?op={op}"), fields).await {
             Ok(_) => {
-                self.timeline.step(Party::User, op, self.alice.username());
+                let detail = format!("{}: {what}", self.alice.username());
+                self.timeline.step(Party::User, op, &detail);
                 Ok(())
             }
             // The machine moved on between the look and the command: look again.
@@ -202,6 +216,11 @@ impl<'a> Director<'a> {
             Err(error) => Err(error.into()),
         }
     }
+}
+
+/// `1 disk`, `2 disks`.
+fn counted(count: usize, thing: &str) -> String {
+    format!("{count} {thing}{}", if count == 1 { "" } else { "s" })
 }
 
 /// DHCP on the boot interface, a VLAN with a fixed address on top of it.
@@ -226,5 +245,28 @@ pub(super) async fn show_machine(
 ) {
     while let Some(event) = happened.recv().await {
         timeline.step(Party::Machine, &event.stage.to_string(), &event.detail);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_network_is_one_that_the_api_accepts() {
+        let machine = json!({
+            "boot_interface": {"name": "enp1s0", "mac_address": "52:54:00:00:00:01"},
+        });
+        let network = network(&machine).unwrap_or_default().to_string();
+        let read: Result<maas_netconfig::Network, _> = maas_netconfig::yaml::from_str(&network);
+        assert!(read.is_ok_and(|network| network.interfaces.len() == 2));
+        assert_eq!(super::network(&json!({"boot_interface": null})), None);
+    }
+
+    #[test]
+    fn one_thing_has_no_plural() {
+        assert_eq!((counted(1, "disk"), counted(0, "disk")), ("1 disk".into(), "0 disks".into()));
     }
 }

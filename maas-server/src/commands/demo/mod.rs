@@ -17,10 +17,11 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use maas_core::machine::Role;
 use maas_core::secret::Secret;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -35,7 +36,7 @@ use crate::config::Config;
 use crate::server::Server;
 use crate::simulator::{self, Pace, Simulator};
 use crate::store::Store;
-use crate::{accounts, clock, data_dir, entropy, log, signals};
+use crate::{accounts, data_dir, entropy, log, signals};
 
 /// The user who deploys, and the one who comes too late.
 const USER: &str = "alice";
@@ -45,15 +46,14 @@ pub(super) async fn run(args: DemoArgs) -> Result<ExitCode, Failure> {
     let style = if args.json { Style::Json } else { Style::Human };
     let timeline = Arc::new(Timeline::new(style));
     // The timeline is the demo's log; what goes wrong underneath is still told.
-    let filter = std::env::var("MAAS_SERVER_LOG").unwrap_or_else(|_| "error".to_owned());
-    log::install(&filter, crate::config::LogFormat::Text);
+    log::install(&args.log, crate::config::LogFormat::Text)?;
     let dir = match args.data_dir {
         Some(dir) => dir,
         None => std::env::temp_dir().join(format!("maas-demo-{}", entropy::letters_and_digits(8)?)),
     };
     data_dir::prepare(&dir)?;
     let curtain = Curtain { keep: args.keep_serving, ..Curtain::default() };
-    let play = play(&timeline, dir, &curtain);
+    let play = play(&timeline, dir.clone(), &curtain);
     tokio::pin!(play);
     tokio::select! {
         ended = &mut play => ended,
@@ -63,8 +63,11 @@ pub(super) async fn run(args: DemoArgs) -> Result<ExitCode, Failure> {
                 curtain.leave.cancel();
                 return play.await;
             }
-            timeline.result("interrupted", "Interrupted; run the same command with the same \
-                            --data-dir to go on.", Map::new());
+            let sentence = format!(
+                "Interrupted. To go on: maas-server demo --data-dir '{}'",
+                dir.display()
+            );
+            timeline.result("interrupted", &sentence, &[("data_dir", json!(dir))]);
             Ok(ExitCode::FAILURE)
         }
     }
@@ -91,8 +94,7 @@ async fn play(
         && !curtain.fallen.is_cancelled()
     {
         let reason = crate::with_causes(error.as_ref());
-        let facts = Map::from_iter([("reason".to_owned(), json!(reason))]);
-        timeline.result("failed", "The demo failed.", facts);
+        timeline.result("failed", "The demo failed.", &[("reason", json!(reason))]);
         return Ok(ExitCode::FAILURE);
     }
     ended.map(|()| ExitCode::SUCCESS)
@@ -130,13 +132,19 @@ async fn stage(timeline: &Arc<Timeline>, dir: PathBuf, curtain: &Curtain) -> Res
 
     let machine = director.direct().await?;
     artefacts::write(&dir, server.store(), &machine).await?;
-    timeline.result(
-        "deployed",
-        "Deployed.",
-        facts(&machine, &dir, curtain.keep.then_some((&server, &director))),
+    let sentence = format!(
+        "Deployed in {:.1} s: {} runs {}/{} for {}.",
+        Duration::from_millis(timeline.elapsed_ms()).as_secs_f64(),
+        text(&machine["fqdn"]),
+        text(&machine["osystem"]),
+        text(&machine["distro_series"]),
+        text(&machine["owner"]),
     );
+    let facts = facts(&machine, &dir, curtain.keep.then_some((&server, &director)));
+    timeline.result("deployed", &sentence, &facts);
     curtain.fallen.cancel();
     if curtain.keep {
+        timeline.note("Serving until Ctrl-C.");
         curtain.leave.cancelled().await;
     }
     stop.cancel();
@@ -175,23 +183,27 @@ async fn user(
     Ok(Client::new(region_url, key)?)
 }
 
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
+}
+
+/// What somebody wants to know at the end, in the order in which it is read.
 fn facts(
     machine: &Value,
     dir: &std::path::Path,
     serving: Option<(&Server, &Director<'_>)>,
-) -> Map<String, Value> {
-    let mut facts = Map::new();
+) -> Vec<(&'static str, Value)> {
+    let mut facts = Vec::new();
     for field in ["system_id", "hostname", "status_name", "owner", "osystem", "distro_series"] {
-        facts.insert(field.to_owned(), machine[field].clone());
+        facts.push((field, machine[field].clone()));
     }
-    facts.insert("data_dir".to_owned(), json!(dir));
-    facts.insert("artefacts".to_owned(), json!(dir.join("artefacts")));
-    facts.insert("finished".to_owned(), json!(clock::now().seconds()));
+    facts.push(("data_dir", json!(dir)));
+    facts.push(("artefacts", json!(dir.join("artefacts"))));
     if let Some((server, director)) = serving {
-        facts.insert("url".to_owned(), json!(format!("{}/MAAS/", server.region_url())));
-        facts.insert("rack_url".to_owned(), json!(server.rack_url()));
-        facts.insert("user".to_owned(), json!(USER));
-        facts.insert("api_key".to_owned(), json!(director.api_key()));
+        facts.push(("url", json!(format!("{}/MAAS/", server.region_url()))));
+        facts.push(("rack_url", json!(server.rack_url())));
+        facts.push(("user", json!(USER)));
+        facts.push(("api_key", json!(director.api_key())));
     }
     facts
 }

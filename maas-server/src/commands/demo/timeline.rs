@@ -55,6 +55,8 @@ impl Party {
 pub(super) struct Timeline {
     style: Style,
     coloured: bool,
+    /// The terminal's width, so that a step stays one line.
+    width: Option<usize>,
     start: Instant,
     chapter: Mutex<&'static str>,
     /// The result is the last line, whatever the machine goes on to do.
@@ -69,6 +71,7 @@ impl Timeline {
         Self {
             style,
             coloured,
+            width: console::Term::stdout().size_checked().map(|(_, columns)| usize::from(columns)),
             start: Instant::now(),
             chapter: Mutex::new(""),
             ended: AtomicBool::new(false),
@@ -124,27 +127,40 @@ impl Timeline {
         // Machines' texts may hold anything: a timeline line stays one line.
         let detail: String =
             detail.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect();
-        let detail = clipped(&shortened(&detail));
+        let left = self.width.map_or(LONGEST, |width| width.saturating_sub(MARGIN));
+        let detail = clipped(&shortened(&detail), left.clamp(SHORTEST, LONGEST));
+        // A status is what everything else is about.
+        let bold = step.starts_with(STATUS_MARK);
         let word = party.word();
         if self.coloured {
             let colour = party.colour();
+            let weight = if bold { "1" } else { "22" };
             format!(
-                "  \x1b[2m{time}\x1b[0m  \x1b[{colour}m{word:<8}\x1b[0m {step:<22} \x1b[2m{detail}\x1b[0m"
+                "  \x1b[2m{time}\x1b[0m  \x1b[{colour}m{word:<8}\x1b[0m \
+                 \x1b[{weight}m{step:<22}\x1b[0m \x1b[2m{detail}\x1b[0m"
             )
         } else {
             format!("  {time}  {word:<8} {step:<22} {detail}").trim_end().to_owned()
         }
     }
 
+    /// A remark for people.
+    pub(super) fn note(&self, sentence: &str) {
+        if self.style == Style::Human {
+            print_line(&format!("\n{sentence}"));
+        }
+    }
+
     /// The last line: what came of it. `facts` are added to the JSON object.
-    pub(super) fn result(&self, result: &str, sentence: &str, facts: Map<String, Value>) {
+    pub(super) fn result(&self, result: &str, sentence: &str, facts: &[(&'static str, Value)]) {
         self.ended.store(true, Ordering::Release);
         match self.style {
             Style::Json => {
                 let mut object = Map::new();
                 object.insert("result".to_owned(), json!(result));
                 object.insert("elapsed_ms".to_owned(), json!(self.elapsed_ms()));
-                object.extend(facts);
+                object
+                    .extend(facts.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
                 print_line(&Value::Object(object).to_string());
             }
             Style::Human => {
@@ -156,7 +172,8 @@ impl Timeline {
                 });
                 for (name, value) in facts {
                     let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-                    print_line(&format!("  {name:<12} {value}"));
+                    let name = name.replace('_', " ");
+                    print_line(&format!("  {name:<14} {value}"));
                 }
             }
         }
@@ -181,14 +198,21 @@ fn shortened(text: &str) -> String {
     out
 }
 
-/// The longest detail on a line for people, in characters; JSON has everything.
-const LONGEST: usize = 150;
+/// What a step begins with that tells a machine's new status.
+pub(super) const STATUS_MARK: char = '→';
 
-fn clipped(text: &str) -> String {
-    if text.chars().count() <= LONGEST {
+/// The longest and the shortest detail on a line for people, in characters; JSON has everything.
+const LONGEST: usize = 150;
+const SHORTEST: usize = 24;
+
+/// The columns before the detail: time, party and step.
+const MARGIN: usize = 2 + 7 + 2 + 8 + 1 + 22 + 1;
+
+fn clipped(text: &str, longest: usize) -> String {
+    if text.chars().count() <= longest {
         return text.to_owned();
     }
-    let mut cut: String = text.chars().take(LONGEST - 1).collect();
+    let mut cut: String = text.chars().take(longest.saturating_sub(1)).collect();
     cut.push('…');
     cut
 }
@@ -202,11 +226,17 @@ fn print_line(line: &str) {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    fn timeline(coloured: bool, width: Option<usize>) -> Timeline {
+        Timeline { coloured, width, ..Timeline::new(Style::Human) }
+    }
 
     #[test]
     fn a_line_for_people_holds_time_party_step_and_detail_on_one_line() {
-        let timeline = Timeline { coloured: false, ..Timeline::new(Style::Human) };
+        let timeline = timeline(false, None);
         assert_eq!(
             timeline.human(1234, Party::Machine, "netboot", "GET\n/ipxe.cfg"),
             "    1.234  machine  netboot                GET /ipxe.cfg"
@@ -221,6 +251,24 @@ mod tests {
             "/images/aaaaaaaa…/boot-kernel cafe"
         );
         assert_eq!(shortened(&"b".repeat(65)), "b".repeat(65));
-        assert_eq!(clipped(&"x".repeat(500)).chars().count(), LONGEST);
+        assert_eq!(clipped(&"x".repeat(500), LONGEST).chars().count(), LONGEST);
+    }
+
+    #[test]
+    fn colours_say_who_acts_and_only_a_status_is_bold() {
+        let timeline = timeline(true, None);
+        let status = timeline.human(0, Party::Region, "→ Ready", "");
+        assert!(status.contains("\x1b[34mregion") && status.contains("\x1b[1m→ Ready"), "{status}");
+        let step = timeline.human(0, Party::Machine, "reboot", "");
+        assert!(step.contains("\x1b[33mmachine") && !step.contains("\x1b[1m"), "{step}");
+    }
+
+    proptest! {
+        #[test]
+        fn a_line_fits_the_terminal_and_is_one_line(detail in "\\PC{0,300}|[ -~\n\t\x1b]{0,300}", width in 70usize..200) {
+            let line = timeline(false, Some(width)).human(1, Party::User, "step", &detail);
+            prop_assert!(line.chars().count() <= width, "{line}");
+            prop_assert!(!line.chars().any(char::is_control), "{line:?}");
+        }
     }
 }

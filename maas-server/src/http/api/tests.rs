@@ -467,7 +467,10 @@ impl std::io::Write for Lines {
 async fn the_log_has_path_and_status_but_no_query_and_no_credential() {
     let lines = Lines::default();
     let writer = lines.clone();
-    let log = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone());
+    let log = tracing_subscriber::fmt()
+        .with_ansi(false)
+        .with_max_level(tracing::Level::DEBUG)
+        .with_writer(move || writer.clone());
     let guard = tracing::subscriber::set_default(log.finish());
     let uri = "/MAAS/api/2.0/machines/?op=is_registered&oauth_signature=%26QUERYSECRET";
     let request = || signed("GET", uri).body(Full::default()).unwrap();
@@ -478,6 +481,7 @@ async fn the_log_has_path_and_status_but_no_query_and_no_credential() {
     drop(guard);
     let log = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
     assert!(log.contains("path=/MAAS/api/2.0/machines/") && log.contains("status=200"), "{log}");
+    assert!(log.contains("op=\"is_registered\""), "{log}");
     assert!(!log.contains("SECRET") && !log.contains("oauth") && !log.contains("TS"), "{log}");
 }
 

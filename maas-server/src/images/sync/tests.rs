@@ -135,9 +135,8 @@ async fn a_new_version_replaces_the_old_one_and_its_files_go() {
     publish(&mirror, "1", "a");
     source(&region, &mirror, 1).await;
     synchronise(&region, &()).await.unwrap();
-    publish(&dir.path().join("next"), "2", "b");
     std::fs::remove_dir_all(&mirror).unwrap();
-    std::fs::rename(dir.path().join("next"), &mirror).unwrap();
+    publish(&mirror, "2", "b");
     synchronise(&region, &()).await.unwrap();
     let resources = resources(&region).await;
     assert_eq!(resources.len(), 1);
@@ -256,9 +255,8 @@ async fn files_of_a_plan_that_a_machine_still_boots_by_are_kept_and_served() {
     };
     let stored = region.store.commit(change).await.unwrap();
 
-    publish(&dir.path().join("next"), "2", "b");
     std::fs::remove_dir_all(&mirror).unwrap();
-    std::fs::rename(dir.path().join("next"), &mirror).unwrap();
+    publish(&mirror, "2", "b");
     synchronise(&region, &()).await.unwrap();
     for file in &old.files {
         let blob = region.images.blob(&file.sha256).unwrap();

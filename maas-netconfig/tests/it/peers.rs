@@ -6,9 +6,6 @@
 //! are named by variables: `NETPLAN_1_CONFIGURE` (the generator of netplan 1.x),
 //! `MAAS_CLOUD_INIT_SCHEMA` (schema-network-config-v1.json), `MAAS_CURTIN_SOURCE` (a checkout). `MAAS_TEST_MODELS` sets how many generated networks go through each (300 by default;
 //! the full run uses 10000).
-#![allow(clippy::unwrap_used, missing_docs)]
-
-mod shared;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -16,9 +13,9 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::shared::{models, python, run_python, skip, skip_optional};
 use maas_netconfig::testing::{Flavour, MOST, network};
 use maas_netconfig::{Dialect, Rendered, SourceRouting, Topology, netplan, v1, yaml};
-use shared::{models, python, run_python, skip, skip_optional};
 
 fn resolved(seed: u64, routing: SourceRouting) -> Topology {
     let size = u8::try_from(seed % (u64::from(MOST) + 1)).unwrap();

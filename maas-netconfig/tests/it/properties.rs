@@ -1,5 +1,4 @@
 //! What holds for every network: nothing differs after a translation without being reported.
-#![allow(clippy::unwrap_used, missing_docs)]
 
 use maas_netconfig::esxi::{Nics, compat, plan};
 use maas_netconfig::netplan::{self, Unknown};

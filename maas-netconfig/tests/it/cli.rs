@@ -1,5 +1,4 @@
 //! The `netconfig` binary: flags, outputs, exit statuses.
-#![allow(clippy::unwrap_used, missing_docs)]
 
 use std::path::PathBuf;
 use std::process::{Command, Output};

@@ -1,8 +1,5 @@
 //! ESXi plans against the recorded sequences of the reference script and the strict stand-in for
 //! `esxcli`.
-#![allow(clippy::unwrap_used, missing_docs)]
-
-mod shared;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -12,6 +9,8 @@ use std::process::Command;
 use maas_netconfig::esxi::{Nic, Nics, Plan, compat, plan};
 use maas_netconfig::testing::{Flavour, MOST, network};
 use maas_netconfig::{SourceRouting, v1, yaml};
+
+use crate::shared;
 use serde_json::Value as Json;
 
 fn configurations(folder: &Path) -> Vec<(String, String)> {
@@ -62,10 +61,11 @@ fn replay(esxcli: &Path, nics: &str, initial: &str, lists: &[Vec<Vec<String>>]) 
 }
 
 const REPLAY: &str = r#"
-import contextlib, io, json, os, sys, tempfile
+import contextlib, io, json, os, shutil, sys, tempfile
 (path, nics, initial), *lists = json.load(sys.stdin)
 program = compile(open(path).read(), path, "exec")
-folder = tempfile.mkdtemp()
+# A state is written for each of many thousand commands: in memory where that can be had.
+folder = tempfile.mkdtemp(dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else None)
 os.environ.update(ESXCLI_LOG=os.devnull, ESXCLI_STATE=folder + "/state", ESXCLI_NICS=nics,
                   ESXCLI_STRICT="1", ESXCLI_INITIAL=initial)
 out = []
@@ -85,6 +85,7 @@ for commands in lists:
             break
     state = json.load(open(folder + "/state")) if os.path.exists(folder + "/state") else None
     out.append([status, said.getvalue(), state])
+shutil.rmtree(folder)
 json.dump(out, sys.stdout)
 "#;
 

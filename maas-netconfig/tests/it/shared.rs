@@ -1,4 +1,3 @@
-#![allow(dead_code)]
 //! What the tests with outside parts have in common: where those parts are, and loud skipping.
 
 use std::path::PathBuf;

@@ -1,0 +1,240 @@
+//! The schemas of a strict client (gomaasapi, `api.md` §3.2): a missing key or another type fails
+//! its whole call.
+
+#![allow(clippy::unwrap_used)]
+
+use maas_core::machine::hardware::{Disk, Interface, InterfaceKind, NumaNode};
+use maas_core::machine::{DeploymentSummary, Machine, Status};
+use serde_json::Value;
+
+use super::machine::full;
+use crate::testing::machine;
+
+/// What a key must hold.
+#[derive(Debug, Clone, Copy)]
+enum Is {
+    Text,
+    Number,
+    Flag,
+    /// A list of texts.
+    Texts,
+    List,
+    /// An object of texts.
+    TextMap,
+    Object,
+    /// There, but anything or null.
+    Any,
+    TextOrNull,
+    /// Not there, or there and not null.
+    NeverNull,
+}
+
+impl Is {
+    fn holds(self, value: Option<&Value>) -> bool {
+        let Some(value) = value else { return matches!(self, Self::NeverNull) };
+        let texts = |list: &[Value]| list.iter().all(Value::is_string);
+        match self {
+            Self::Text => value.is_string(),
+            Self::Number => value.is_u64() || value.is_i64(),
+            Self::Flag => value.is_boolean(),
+            Self::Texts => value.as_array().is_some_and(|list| texts(list)),
+            Self::List => value.is_array(),
+            Self::TextMap => {
+                value.as_object().is_some_and(|map| map.values().all(Value::is_string))
+            }
+            Self::Object => value.is_object(),
+            Self::Any => true,
+            Self::TextOrNull => value.is_string() || value.is_null(),
+            Self::NeverNull => !value.is_null(),
+        }
+    }
+}
+
+const MACHINE: &[(&str, Is)] = &[
+    ("resource_uri", Is::Text),
+    ("system_id", Is::Text),
+    ("hostname", Is::Text),
+    ("fqdn", Is::Text),
+    ("osystem", Is::Text),
+    ("distro_series", Is::Text),
+    ("power_state", Is::Text),
+    ("status_name", Is::Text),
+    ("tag_names", Is::Texts),
+    ("ip_addresses", Is::Texts),
+    ("owner_data", Is::TextMap),
+    ("hardware_info", Is::TextMap),
+    ("memory", Is::Number),
+    ("cpu_count", Is::Number),
+    ("status", Is::Number),
+    ("interface_set", Is::List),
+    ("physicalblockdevice_set", Is::List),
+    ("blockdevice_set", Is::List),
+    ("zone", Is::Object),
+    ("pool", Is::Any),
+    ("architecture", Is::TextOrNull),
+    ("status_message", Is::TextOrNull),
+    ("boot_interface", Is::Any),
+    // python-libmaas reads these as what they are.
+    ("hwe_kernel", Is::TextOrNull),
+    ("min_hwe_kernel", Is::TextOrNull),
+    ("status_action", Is::TextOrNull),
+    ("disable_ipv4", Is::Flag),
+    ("locked", Is::Flag),
+    ("netboot", Is::Flag),
+    ("owner", Is::TextOrNull),
+];
+
+const ZONE: &[(&str, Is)] =
+    &[("name", Is::Text), ("description", Is::Text), ("resource_uri", Is::Text)];
+
+const INTERFACE: &[(&str, Is)] = &[
+    ("resource_uri", Is::Text),
+    ("id", Is::Number),
+    ("name", Is::Text),
+    ("type", Is::Text),
+    ("enabled", Is::Flag),
+    ("tags", Is::Any),
+    ("vlan", Is::Any),
+    ("links", Is::List),
+    ("mac_address", Is::TextOrNull),
+    ("effective_mtu", Is::Number),
+    ("parents", Is::Texts),
+    ("children", Is::Texts),
+    ("system_id", Is::Text),
+];
+
+const LINK: &[(&str, Is)] = &[
+    ("id", Is::Number),
+    ("mode", Is::Text),
+    ("ip_address", Is::NeverNull),
+    ("subnet", Is::NeverNull),
+];
+
+const VLAN: &[(&str, Is)] = &[
+    ("resource_uri", Is::Text),
+    ("id", Is::Number),
+    ("name", Is::TextOrNull),
+    ("fabric", Is::Text),
+    ("vid", Is::Number),
+    ("mtu", Is::Number),
+    ("dhcp_on", Is::Flag),
+    ("primary_rack", Is::TextOrNull),
+    ("secondary_rack", Is::TextOrNull),
+];
+
+const BLOCK_DEVICE: &[(&str, Is)] = &[
+    ("resource_uri", Is::Text),
+    ("id", Is::Number),
+    ("uuid", Is::TextOrNull),
+    ("name", Is::Text),
+    ("model", Is::TextOrNull),
+    ("id_path", Is::TextOrNull),
+    ("path", Is::Text),
+    ("used_for", Is::Text),
+    ("tags", Is::Texts),
+    ("block_size", Is::Number),
+    ("used_size", Is::Number),
+    ("size", Is::Number),
+    ("filesystem", Is::Any),
+    ("partitions", Is::List),
+];
+
+fn check(what: &str, value: &Value, schema: &[(&str, Is)]) {
+    for (key, is) in schema {
+        let found = value.get(key);
+        assert!(is.holds(found), "{what}: {key}: expected {is:?}, found {found:?}");
+    }
+}
+
+fn list<'a>(value: &'a Value, key: &str) -> &'a [Value] {
+    value[key].as_array().unwrap()
+}
+
+fn check_machine(machine: &Machine) -> Value {
+    let view = full(machine);
+    check("machine", &view, MACHINE);
+    check("zone", &view["zone"], ZONE);
+    check("pool", &view["pool"], ZONE);
+    for interface in list(&view, "interface_set") {
+        check("interface", interface, INTERFACE);
+        check("vlan", &interface["vlan"], VLAN);
+        for link in list(interface, "links") {
+            check("link", link, LINK);
+        }
+    }
+    for disk in list(&view, "physicalblockdevice_set") {
+        check("block device", disk, BLOCK_DEVICE);
+    }
+    view
+}
+
+/// A machine with something in every field.
+fn complete() -> Machine {
+    let mut machine = machine(1);
+    machine.status = Status::Deployed;
+    machine.owner = Some("alice".to_owned());
+    machine.tags.insert("virtual".to_owned());
+    machine.owner_data.insert("k".to_owned(), "v".to_owned());
+    machine.hardware_uuid = Some("00000000-0000-0000-0000-000000000001".to_owned());
+    machine.boot.boot_mac = Some("52:54:00:00:00:01".to_owned());
+    machine.deployment = Some(DeploymentSummary {
+        osystem: "ubuntu".to_owned(),
+        distro_series: "noble".to_owned(),
+        hwe_kernel: "hwe-24.04".to_owned(),
+        ephemeral: false,
+        plan_digest: String::new(),
+    });
+    let hardware = &mut machine.hardware;
+    hardware.cpu_count = 4;
+    hardware.memory = 4096;
+    hardware.numa_nodes = vec![NumaNode::default()];
+    hardware.disks = vec![
+        Disk { name: "sda".to_owned(), size: 20_000_000_000, block_size: 512, ..Disk::default() },
+        Disk { name: "sdb".to_owned(), tags: vec!["ssd".to_owned()], ..Disk::default() },
+    ];
+    hardware.interfaces = vec![
+        Interface {
+            name: "eth0".to_owned(),
+            mac_address: Some("52:54:00:00:00:01".to_owned()),
+            ..Interface::default()
+        },
+        Interface {
+            name: "eth0.40".to_owned(),
+            kind: InterfaceKind::Vlan,
+            parents: vec!["eth0".to_owned()],
+            ..Interface::default()
+        },
+    ];
+    machine
+}
+
+#[test]
+fn a_machine_of_which_nothing_is_known_has_every_key() {
+    let view = check_machine(&machine(1));
+    assert_eq!(view["architecture"], "amd64/generic");
+    assert_eq!(list(&view, "interface_set").len(), 1, "its MAC address tells of one interface");
+    assert_eq!(view["boot_interface"]["mac_address"], "52:54:00:00:00:01");
+    assert_eq!(view["osystem"], "");
+    let mut bare = machine(2);
+    bare.mac_addresses.clear();
+    assert!(check_machine(&bare)["boot_interface"].is_null());
+}
+
+#[test]
+fn a_machine_with_everything_has_every_key() {
+    let view = check_machine(&complete());
+    assert_eq!(view["status_name"], "Deployed");
+    assert_eq!(view["boot_interface"]["children"], serde_json::json!(["eth0.40"]));
+    assert_eq!(view["boot_interface"]["links"][0]["mode"], "dhcp");
+    assert_eq!(view["interface_set"][1]["links"][0]["mode"], "link_up");
+    assert_eq!(view["storage"], 20_000.0);
+    assert_eq!(view["boot_disk"]["name"], "sda");
+    assert!(!view.to_string().contains("secret"), "credentials are nobody's business");
+}
+
+#[test]
+fn every_status_has_every_key() {
+    for status in Status::ALL {
+        check_machine(&Machine { status, ..complete() });
+    }
+}

@@ -1,0 +1,89 @@
+#![allow(clippy::unwrap_used)]
+use super::*;
+
+async fn store() -> (tempfile::TempDir, BlobStore) {
+    let directory = tempfile::tempdir().unwrap();
+    let store = BlobStore::open(directory.path()).await.unwrap();
+    (directory, store)
+}
+
+async fn begin(store: &BlobStore, content: &[u8]) -> Partial {
+    match store.begin(Sha256::of(content), content.len() as u64).await.unwrap() {
+        Begun::Partial(partial) => *partial,
+        Begun::Present => panic!("the blob is there already"),
+    }
+}
+
+#[tokio::test]
+async fn a_blob_appears_only_when_it_is_whole_and_right() {
+    let (_directory, store) = store().await;
+    let digest = Sha256::of(b"hello");
+    let mut partial = begin(&store, b"hello").await;
+    partial.write(b"hel").await.unwrap();
+    assert!(!store.contains(&digest).await.unwrap());
+    partial.write(b"lo").await.unwrap();
+    partial.finish().await.unwrap();
+    assert_eq!(store.size(&digest).await.unwrap(), Some(5));
+    assert!(matches!(store.begin(digest, 5).await.unwrap(), Begun::Present));
+    assert_eq!(store.list().await.unwrap(), [Blob { sha256: digest, size: 5 }]);
+    assert_eq!(store.check(&digest).await.unwrap(), Some(true));
+    assert!(store.remove(&digest).await.unwrap());
+    assert!(!store.remove(&digest).await.unwrap());
+}
+
+#[tokio::test]
+async fn an_interrupted_write_goes_on_where_it_stopped() {
+    let (_directory, store) = store().await;
+    let content = vec![7u8; 3 * BLOCK + 17];
+    let mut partial = begin(&store, &content).await;
+    partial.write(&content[..2 * BLOCK + 5]).await.unwrap();
+    drop(partial);
+    let mut partial = begin(&store, &content).await;
+    let offset = usize::try_from(partial.offset()).unwrap();
+    assert!(offset >= 2 * BLOCK);
+    partial.write(&content[offset..]).await.unwrap();
+    partial.finish().await.unwrap();
+    assert_eq!(store.check(&Sha256::of(&content)).await.unwrap(), Some(true));
+}
+
+#[tokio::test]
+async fn other_bytes_longer_ones_and_shorter_ones_are_refused() {
+    let (_directory, store) = store().await;
+    let mut partial = begin(&store, b"hello").await;
+    assert!(matches!(partial.write(b"hello!").await, Err(StoreError::TooLong { .. })));
+    partial.write(b"hell").await.unwrap();
+    assert!(matches!(partial.finish().await, Err(StoreError::TooShort { received: 4, .. })));
+    let mut partial = begin(&store, b"hello").await;
+    assert_eq!(partial.offset(), 4);
+    partial.write(b"0").await.unwrap();
+    assert!(matches!(partial.finish().await, Err(StoreError::Digest { .. })));
+    assert_eq!(begin(&store, b"hello").await.offset(), 0);
+    assert!(store.list().await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn two_writers_of_one_blob_exclude_each_other() {
+    let (_directory, store) = store().await;
+    let _first = begin(&store, b"hello").await;
+    let second = store.begin(Sha256::of(b"hello"), 5).await;
+    assert!(matches!(second, Err(StoreError::Busy { .. })));
+}
+
+#[tokio::test]
+async fn uploads_get_the_digest_of_what_came() {
+    let (directory, store) = store().await;
+    let blob = store.import_bytes(b"custom image").await.unwrap();
+    assert_eq!(blob, Blob { sha256: Sha256::of(b"custom image"), size: 12 });
+    assert_eq!(store.import_bytes(b"custom image").await.unwrap(), blob);
+    let refused = store.import(&b"too long"[..], 3).await;
+    assert!(matches!(refused, Err(StoreError::UploadTooLarge { limit: 3 })));
+    assert_eq!(fs::read_dir(directory.path().join("partial")).unwrap().count(), 0);
+}
+
+#[tokio::test]
+async fn a_damaged_blob_is_found() {
+    let (_directory, store) = store().await;
+    let blob = store.import_bytes(b"custom image").await.unwrap();
+    fs::write(store.path(&blob.sha256), b"custom imagE").unwrap();
+    assert_eq!(store.check(&blob.sha256).await.unwrap(), Some(false));
+}
