@@ -97,7 +97,9 @@ fn a_machine_that_never_phones_home_fails_and_deploys_again_at_once() {
     let (play, id) = Play::ready(16);
     play.faults(&[FaultKind::NoPhoneHome]);
     play.act(&id, "deploy");
+    let started = Instant::now();
     let machine = play.wait_for(&id, "Failed deployment");
+    assert!(started.elapsed() < NODE_TIMEOUT * 4, "{:?}", started.elapsed());
     let why = machine["error_description"].as_str().unwrap();
     assert!(why.contains("the installed system never asked"), "{why}");
     play.deploys_again(&id);
@@ -108,7 +110,9 @@ fn a_machine_that_loses_power_while_it_is_installed_fails_and_deploys_again() {
     let (play, id) = Play::ready(17);
     play.faults(&[FaultKind::LosesPower]);
     play.act(&id, "deploy");
+    let started = Instant::now();
     let machine = play.wait_for(&id, "Failed deployment");
+    assert!(started.elapsed() < NODE_TIMEOUT * 4, "{:?}", started.elapsed());
     let why = machine["error_description"].as_str().unwrap();
     assert!(why.contains("curtin") || why.contains("installer"), "{why}");
     play.deploys_again(&id);

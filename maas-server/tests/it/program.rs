@@ -93,13 +93,16 @@ fn a_data_directory_that_cannot_be_written_is_named() {
     // Even root cannot make folders there.
     for path in [file.as_path(), &file.join("below"), Path::new("/proc/maas-server-test")] {
         let path = path.to_str().unwrap();
-        for args in [
-            &["serve", "--region-listen", "127.0.0.1:0", "--rack-listen", "127.0.0.1:0"][..],
-            &["apikey", "alice"],
-            &["user", "list"],
+        let serve = ["serve", "--region-listen", "127.0.0.1:0", "--rack-listen", "127.0.0.1:0"];
+        for (args, why) in [
+            (&serve[..], "not writable"),
+            (&["user", "create", "alice", "--password-stdin"], "not writable"),
+            // These make nothing, so they miss what should be there.
+            (&["apikey", "alice"], "holds no database"),
+            (&["user", "list"], "holds no database"),
         ] {
             let args = [args, &["--data-dir", path]].concat();
-            fails(&run(&args, ""), &[path, "not writable"]);
+            fails(&run(&args, "a password\n"), &[path, why]);
         }
         let demo = run(&["demo", "--json", "--data-dir", path], "");
         assert_eq!(demo.code, Some(1), "{demo:?}");
@@ -385,4 +388,18 @@ fn a_machine_added_by_hand_is_simulated_and_deployed() {
     assert_eq!(ready["owner"], Value::Null);
     simulator.terminate();
     assert_eq!(simulator.wait(PATIENCE).code(), Some(0), "{}", simulator.errors());
+}
+
+#[test]
+fn a_demo_that_is_interrupted_says_how_to_go_on_and_does() {
+    let dir = tempfile::tempdir().unwrap();
+    let args = ["demo", "--json", "--data-dir", dir.path().to_str().unwrap()];
+    let mut demo = Process::spawn(&args);
+    demo.wait_for(PATIENCE, |line| line.contains("4 · An unknown machine").then_some(()));
+    demo.terminate();
+    assert_eq!(demo.wait(PATIENCE).code(), Some(1), "{}", demo.errors());
+    assert_eq!(last_object(&demo.seen)["result"], "interrupted");
+    let mut demo = Process::spawn(&args);
+    assert_eq!(demo.wait(PATIENCE).code(), Some(0), "{}", demo.errors());
+    assert_eq!(last_object(&demo.seen)["result"], "deployed");
 }

@@ -110,8 +110,10 @@ impl Play {
     #[track_caller]
     pub(crate) fn deploys_again(&self, id: &str) {
         self.faults(&[]);
+        let released = Instant::now();
         self.act(id, "release");
         self.wait_for(id, "Ready");
+        assert!(released.elapsed() < NODE_TIMEOUT, "{:?}", released.elapsed());
         self.act(id, "deploy");
         let machine = self.wait_for(id, "Deployed");
         assert_eq!(machine["owner"], "root");
