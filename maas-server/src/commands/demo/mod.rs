@@ -57,7 +57,7 @@ pub(super) async fn run(args: DemoArgs) -> Result<ExitCode, Failure> {
     tokio::pin!(play);
     tokio::select! {
         ended = &mut play => ended,
-        () = interrupted(&timeline) => {
+        () = signals::shutdown_requested() => {
             // Deployed and told so: this is the orderly end, not an interruption.
             if curtain.fallen.is_cancelled() {
                 curtain.leave.cancel();
@@ -82,14 +82,6 @@ struct Curtain {
     fallen: CancellationToken,
     /// The audience wants to go.
     leave: CancellationToken,
-}
-
-/// The wish to end before the demo has come to its result; after it, [`stage`] sees to the end.
-async fn interrupted(timeline: &Timeline) {
-    signals::shutdown_requested().await;
-    if timeline.has_ended() {
-        std::future::pending::<()>().await;
-    }
 }
 
 async fn play(

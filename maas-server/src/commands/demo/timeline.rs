@@ -78,11 +78,6 @@ impl Timeline {
         }
     }
 
-    /// Whether the result was told.
-    pub(super) fn has_ended(&self) -> bool {
-        self.ended.load(Ordering::Acquire)
-    }
-
     /// Milliseconds since the demo began.
     pub(super) fn elapsed_ms(&self) -> u64 {
         u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX)
