@@ -1,5 +1,6 @@
 //! The API's clients, which nobody here wrote, unmodified: python-libmaas and Juju's gomaasapi,
-//! against a region with simulated machines.
+//! against a region with simulated machines; and schemathesis, which makes requests of its own from
+//! the OpenAPI document.
 //!
 //! `tests/clients/` holds what is done with each. A client that is not installed skips its test
 //! with `SKIPPED: …`; `MAAS_TEST_PEERS=require` makes that a failure.
@@ -112,5 +113,23 @@ async fn jujus_gomaasapi_works_unmodified() {
     api.post("subnets/", &[("cidr", "10.66.0.0/24"), ("vlan", "5001")]).await;
     let Region { region_url, api_key, .. } = site.region();
     passes(Command::new(&program).args([&format!("{region_url}/MAAS/"), api_key])).await;
+    site.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_that_schemathesis_makes_find_no_server_error() {
+    let Some(python) = peers::python("schemathesis") else {
+        return peers::skip("schemathesis is not installed (pip install schemathesis)");
+    };
+    let site = Site::start(2).await;
+    Api::new(site.region()).enlisted(2).await;
+    let Region { region_url, api_key, .. } = site.region();
+    passes(
+        Command::new(python)
+            .arg("-u")
+            .arg(programs().join("schema.py"))
+            .args([region_url, api_key]),
+    )
+    .await;
     site.stop().await;
 }
