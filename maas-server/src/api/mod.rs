@@ -11,6 +11,7 @@ mod constraints;
 mod dates;
 mod events;
 mod machines;
+mod possible;
 mod results;
 mod ssh_keys;
 mod users;
@@ -39,6 +40,7 @@ pub fn operations() -> Vec<Operation<Region>> {
         adding::operations(),
         allocate::operations(),
         actions::operations(),
+        possible::operations(),
         results::operations(),
         events::operations(),
         boot_sources::operations(),
