@@ -40,6 +40,7 @@ mod problems;
 pub mod rack;
 pub mod region;
 pub mod server;
+pub mod sessions;
 mod signals;
 pub mod simulator;
 pub mod store;

@@ -13,6 +13,7 @@ mod events;
 mod machines;
 mod possible;
 mod results;
+mod session;
 mod ssh_keys;
 mod users;
 mod version;
@@ -35,6 +36,7 @@ pub fn operations() -> Vec<Operation<Region>> {
         version::operations(),
         users::operations(),
         account::operations(),
+        session::operations(),
         ssh_keys::operations(),
         machines::operations(),
         adding::operations(),
