@@ -4,7 +4,7 @@
 // has decided that the sources' priorities settle which image is taken.
 
 import { read, readOr, remove, send } from './api.js';
-import { badge, bytes, facts, form, h, section, table } from './dom.js';
+import { badge, facts, form, h, section, table } from './dom.js';
 import { attempt, isAdmin } from './session.js';
 
 const MULTIPLE =
@@ -41,10 +41,9 @@ function source(one, selections, locked) {
 
 function resources(all) {
   return section('Boot resources', table(
-    ['Name', 'Title', 'Architecture', 'Kind', { number: 'Size' }, ''],
+    ['Name', 'Title', 'Architecture', 'Kind', ''],
     all.map(one => [
       one.name, one.title, one.architecture, one.type,
-      { number: one.size === undefined ? '' : bytes(one.size) },
       one.type === 'Uploaded' && isAdmin() && h('button', {
         class: 'danger', onclick: () => {
           if (window.confirm(`Delete ${one.name}?`)) attempt(() => remove(`boot-resources/${one.id}/`));
