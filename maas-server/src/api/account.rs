@@ -9,7 +9,7 @@ use crate::accounts;
 use crate::entropy;
 use crate::http::{Access, Operation, Param, Problem, Reply, Request, get, post};
 use crate::region::Region;
-use crate::store::ApiKey;
+use crate::store::{ApiKey, User};
 
 const ACCOUNT: &str = "/MAAS/api/2.0/account/";
 
@@ -81,17 +81,7 @@ async fn authenticate(region: Arc<Region>, request: Request) -> Result<Reply, Pr
     let username = fields.required("username")?;
     let password = Secret::new(fields.required("password")?.to_owned());
     let name = fields.filled("consumer")?.unwrap_or("MAAS consumer");
-    let user = region.store.user(username).await.map_err(Problem::internal)?;
-    // An unknown user costs as much time as a wrong password.
-    let hash = user
-        .as_ref()
-        .map_or_else(|| NO_PASSWORD.to_owned(), |user| user.password_hash.expose().clone());
-    let matches = tokio::task::spawn_blocking(move || {
-        entropy::password_matches(&password, &Secret::new(hash))
-    })
-    .await
-    .map_err(Problem::internal)?;
-    let Some(user) = user.filter(|_| matches) else {
+    let Some(user) = check_password(&region, username, password).await? else {
         return Err(Problem::Forbidden("Wrong user name or password.".to_owned()));
     };
     let keys = region.store.api_keys(&user.username).await.map_err(Problem::internal)?;
@@ -102,6 +92,25 @@ async fn authenticate(region: Arc<Region>, request: Request) -> Result<Reply, Pr
             .map_err(Problem::internal)?,
     };
     Reply::json(&view(&key))
+}
+
+/// The user, if the password is the user's.
+pub(super) async fn check_password(
+    region: &Region,
+    username: &str,
+    password: Secret<String>,
+) -> Result<Option<User>, Problem> {
+    let user = region.store.user(username).await.map_err(Problem::internal)?;
+    // An unknown user costs as much time as a wrong password.
+    let hash = user
+        .as_ref()
+        .map_or_else(|| NO_PASSWORD.to_owned(), |user| user.password_hash.expose().clone());
+    let matches = tokio::task::spawn_blocking(move || {
+        entropy::password_matches(&password, &Secret::new(hash))
+    })
+    .await
+    .map_err(Problem::internal)?;
+    Ok(user.filter(|_| matches))
 }
 
 /// The hash of a password that nobody knows, with the usual cost.

@@ -8,15 +8,27 @@ mod boot_resources;
 mod boot_sources;
 mod configuration;
 mod constraints;
+mod controllers;
 mod dates;
+mod details;
 mod events;
+mod files;
+mod fleet;
+mod list;
+mod login;
 mod machines;
 mod results;
+mod scripts;
+mod settings;
+mod ssh_import;
 mod ssh_keys;
+mod tags;
 mod users;
 mod version;
 pub(crate) mod view;
+mod zones;
 
+pub(crate) use configuration::storage_layout;
 pub(crate) use version::MAAS_VERSION;
 
 use std::collections::BTreeMap;
@@ -35,6 +47,7 @@ pub fn operations() -> Vec<Operation<Region>> {
         users::operations(),
         account::operations(),
         ssh_keys::operations(),
+        ssh_import::operations(),
         machines::operations(),
         adding::operations(),
         allocate::operations(),
@@ -43,6 +56,16 @@ pub fn operations() -> Vec<Operation<Region>> {
         events::operations(),
         boot_sources::operations(),
         boot_resources::operations(),
+        controllers::operations(),
+        details::operations(),
+        files::operations(),
+        fleet::operations(),
+        list::operations(),
+        login::operations(),
+        scripts::operations(),
+        settings::operations(),
+        tags::operations(),
+        zones::operations(),
     ]
     .into_iter()
     .flatten()

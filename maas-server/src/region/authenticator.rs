@@ -12,11 +12,26 @@ use crate::http::{
     Access, Authenticator, Caller, Credentials, Identified, NodeCaller, NonceWindow, OauthError,
     Problem, Request, Role, UserCaller,
 };
+use crate::sessions;
+use crate::store::User;
 
-/// Checks OAuth 1.0 PLAINTEXT against the store; remembers nonces in memory.
-#[derive(Debug, Clone, Default)]
+/// Checks OAuth 1.0 PLAINTEXT, or a session's cookie, against the store; remembers nonces in
+/// memory.
+///
+/// Nonces from before the start are not known, so nothing that was signed before the start is
+/// accepted: a request that somebody recorded then cannot be sent again now. A client whose clock
+/// is late by some seconds waits as many seconds after a restart.
+#[derive(Debug, Clone)]
 pub struct OauthAuthenticator {
     nonces: Arc<NonceWindow>,
+    /// In seconds of Unix time.
+    started: i64,
+}
+
+impl Default for OauthAuthenticator {
+    fn default() -> Self {
+        Self { nonces: Arc::default(), started: clock::now().seconds() }
+    }
 }
 
 impl Authenticator<Region> for OauthAuthenticator {
@@ -28,10 +43,13 @@ impl Authenticator<Region> for OauthAuthenticator {
     ) -> Identified<'a> {
         Box::pin(async move {
             let Some(credentials) = Credentials::of_request(request)? else {
-                return Ok(Caller::Anonymous);
+                return by_session(region, request, access).await;
             };
             let now = clock::now().seconds();
             credentials.check_time(now)?;
+            if credentials.timestamp < self.started {
+                return Err(OauthError::Expired { given: credentials.timestamp, now }.into());
+            }
             let holder = lookup(region, &credentials.token).await?;
             let holder = holder.ok_or_else(|| unknown(access))?;
             // Both are compared in constant time; which one was wrong is not told.
@@ -44,6 +62,23 @@ impl Authenticator<Region> for OauthAuthenticator {
             Ok(holder.caller)
         })
     }
+}
+
+/// Machines have no browsers; for everybody else a cookie is as good as a signature.
+async fn by_session(region: &Region, request: &Request, access: Access) -> Result<Caller, Problem> {
+    if matches!(access, Access::Node | Access::NodeOrAnonymous) {
+        return Ok(Caller::Anonymous);
+    }
+    let Some(session) = sessions::of_request(&*region.store, request).await? else {
+        return Ok(Caller::Anonymous);
+    };
+    let user = region.store.user(&session.username).await.map_err(Problem::internal)?;
+    Ok(user.map_or(Caller::Anonymous, |user| Caller::User(caller(user))))
+}
+
+fn caller(user: User) -> UserCaller {
+    let role = if user.role == CoreRole::Admin { Role::Admin } else { Role::User };
+    UserCaller { id: 0, name: user.username, role }
 }
 
 /// Machines are told 403, so that cloud-init does not take it for a skewed clock.
@@ -76,12 +111,9 @@ async fn lookup(region: &Region, token: &str) -> Result<Option<Holder>, Problem>
         return Ok(None);
     };
     let user = store.user(&key.username).await.map_err(Problem::internal)?;
-    Ok(user.map(|user| {
-        let role = if user.role == CoreRole::Admin { Role::Admin } else { Role::User };
-        Holder {
-            consumer_key: key.consumer_key,
-            token_secret: key.token_secret,
-            caller: Caller::User(UserCaller { id: 0, name: user.username, role }),
-        }
+    Ok(user.map(|user| Holder {
+        consumer_key: key.consumer_key,
+        token_secret: key.token_secret,
+        caller: Caller::User(caller(user)),
     }))
 }
