@@ -15,7 +15,7 @@ pub(crate) const DEFAULT: &str = "default";
 
 /// A physical zone.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Zone {
+pub(crate) struct Zone {
     /// The unique name.
     pub name: String,
     /// Free text.
@@ -27,7 +27,7 @@ pub struct Zone {
 
 /// A resource pool.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Pool {
+pub(crate) struct Pool {
     /// The unique name.
     pub name: String,
     /// Free text.
@@ -39,7 +39,7 @@ pub struct Pool {
 
 /// A tag that machines can have.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Tag {
+pub(crate) struct Tag {
     /// The unique name.
     pub name: String,
     /// Free text.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use maas_core::commission::result::{ScriptRun, ScriptType};
 use maas_core::commission::script::{Choice, choose};
 use maas_core::machine::permission::Permission;
-use maas_core::machine::{Erase, Event, Machine, Status};
+use maas_core::machine::{Erase, Event, Machine, Refusal, Status};
 use serde_json::Value;
 
 use super::machines::{MACHINE, find, reply};
@@ -15,7 +15,7 @@ use crate::deploy;
 use crate::http::{Operation, Param, Problem, Reply, Request, get, post};
 use crate::plan;
 use crate::problems::applied;
-use crate::region::{Extras, Region};
+use crate::region::{ApplyError, Extras, Region};
 
 const COMMENT: Param = Param::optional("comment", "Free text for the history.");
 
@@ -146,6 +146,18 @@ async fn command(region: Arc<Region>, request: Request, action: Action) -> Resul
         Action::PowerOff => Event::PowerOff { actor },
     };
     let result = region.apply(&machine.system_id, &event, Extras::default()).await;
+    if let (Action::Commission, Err(ApplyError::Refused(Refusal::WrongStatus { status, .. }))) =
+        (action, &result)
+    {
+        // MAAS reads this command by a form, and says so.
+        return Err(Problem::field(
+            "__all__",
+            format!(
+                "Commission is not available because of the current state of the node: '{}'.",
+                status.display_name()
+            ),
+        ));
+    }
     reply(&region, &applied(result)?).await
 }
 

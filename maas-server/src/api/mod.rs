@@ -8,6 +8,8 @@ mod boot_resources;
 mod boot_sources;
 mod configuration;
 mod constraints;
+#[cfg(test)]
+mod contract;
 mod controllers;
 mod dates;
 mod details;
