@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 pub(crate) use self::order::Order;
 use crate::http::{FieldErrors, Problem};
+use crate::places;
 use crate::plan;
 use crate::problems::{applied, with_remedy};
 use crate::region::{Extras, Region};
@@ -27,6 +28,11 @@ pub(crate) async fn plan(
 ) -> Result<DeploymentPlan, Problem> {
     let mut options = order.options().clone();
     options.ephemeral_defaults = plan::defaults(region);
+    let settings = region.settings();
+    if order.leaves_the_system_open() {
+        options.osystem = settings.text("default_osystem");
+        options.distro_series = settings.text("default_distro_series");
+    }
     if options.distro_series.is_empty() {
         options.distro_series.clone_from(&options.ephemeral_defaults.release);
     }
@@ -36,6 +42,15 @@ pub(crate) async fn plan(
     // A machine that is ready is allocated by the deployment itself.
     options.requester = (machine.status != Status::Ready)
         .then(|| Requester { username: actor.username.clone(), role: actor.role });
+    if machine.configuration.storage.is_none() && settings.is_set("default_storage_layout") {
+        let layout = settings.text("default_storage_layout");
+        let fields = [("storage_layout".to_owned(), layout)].into_iter().collect();
+        options.storage = Some(crate::api::storage_layout(&fields)?);
+    }
+    options.kernel_options =
+        places::kernel_options(region, Some(machine)).await.map_err(Problem::internal)?;
+    options.ntp = settings.ntp_servers();
+    options.apt.http_proxy = settings.http_proxy();
     let facts = Facts::from(&machine.hardware);
     let images = region.images.current();
     DeploymentPlan::new(machine, &facts, &images, &options, endpoints).map_err(refused)
@@ -70,9 +85,9 @@ pub(crate) async fn deploy(
         machine.clone()
     };
     let plan = plan(region, &machine, actor, order, endpoints).await?;
-    let all = region.scripts();
+    let all = region.scripts().await?;
     let scripts =
-        choose(all, ScriptType::Deployment, &Choice::Automatic).map_err(Problem::internal)?;
+        choose(&all, ScriptType::Deployment, &Choice::Automatic).map_err(Problem::internal)?;
     let runs = region.runs(&machine, &scripts, &std::collections::BTreeMap::new()).await?;
     let bytes = serde_json::to_vec(&plan).map_err(Problem::internal)?;
     let extras = Extras {

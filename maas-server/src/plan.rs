@@ -22,7 +22,11 @@ pub(crate) async fn stored(
 /// The ephemeral OS for everything but deployments: the usual release when it is there, the newest
 /// that is there otherwise.
 pub(crate) fn defaults(region: &Region) -> EphemeralDefaults {
-    let defaults = EphemeralDefaults::default();
+    let mut defaults = EphemeralDefaults::default();
+    let settings = region.settings();
+    if settings.is_set("commissioning_distro_series") {
+        defaults.release = settings.text("commissioning_distro_series");
+    }
     let images = region.images.current();
     let has = |release: &str| {
         images.0.iter().any(|image| image.os == defaults.osystem && image.release == release)

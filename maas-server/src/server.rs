@@ -102,6 +102,8 @@ impl Server {
         add_default_boot_source(&*store, &config).await?;
         let images = Images::open(data_dir::image_dir(&config.data_dir), &*store).await?;
         let region = Arc::new(Region::new(store, images, config, rack_address, curtin_pack));
+        region.reload_settings().await?;
+        crate::places::settle(&region).await?;
 
         let title = || ApiTitle {
             title: "MAAS API".to_owned(),

@@ -1,42 +1,37 @@
-//! Sessions of the web page: who a browser's cookie stands for, and until when.
+//! Sessions of people at a web browser: a cookie instead of an API key.
 //!
-//! The store keeps the cookie's SHA-256 only: whoever reads the database cannot take a session over.
+//! The cookie is a random word; the database keeps its hash, so that who reads the database cannot
+//! sign in. A request that changes something must also show that a page of this server made it.
 
 use std::borrow::Cow;
-use std::fmt::Write as _;
-use std::time::Duration;
 
-use maas_core::secret::Secret;
 use maas_core::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::clock;
 use crate::entropy::{self, EntropyError};
-use crate::store::{Document, DocumentError, Store, StoreError, Stored, User};
+use crate::http::{Problem, Request};
+use crate::store::{Document, DocumentError, Store, StoreError};
 
-/// How long a session lasts, used or not.
-pub const LIFETIME: Duration = Duration::from_secs(14 * 24 * 3600);
+/// The cookie that signs in.
+pub(crate) const COOKIE: &str = "sessionid";
+/// The cookie that pages copy into the header `X-CSRFToken`.
+pub(crate) const CSRF_COOKIE: &str = "csrftoken";
 
-/// Why a session was not begun.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum SessionError {
-    /// No random cookie.
-    #[error(transparent)]
-    Entropy(#[from] EntropyError),
-    /// The database failed.
-    #[error(transparent)]
-    Document(#[from] DocumentError),
-    /// The database failed.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-}
+/// The length of both words.
+const LENGTH: usize = 32;
 
+/// A session as the database keeps it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Session {
-    /// SHA-256 of the cookie, in hex.
-    digest: String,
-    username: String,
+pub(crate) struct Session {
+    /// The SHA-256 of the cookie's word.
+    word_sha256: String,
+    /// The SHA-256 of what pages show to prove that they are ours.
+    csrf_sha256: String,
+    /// Who is signed in.
+    pub(crate) username: String,
+    /// When it ends.
     expires: Timestamp,
 }
 
@@ -44,123 +39,126 @@ impl Document for Session {
     const KIND: &'static str = "session";
 
     fn key(&self) -> Option<Cow<'_, str>> {
-        Some(Cow::Borrowed(&self.digest))
+        Some(Cow::Borrowed(&self.word_sha256))
     }
 }
 
-/// Begins a session and returns the cookie's value; expired sessions are swept out.
-///
-/// # Errors
-///
-/// [`SessionError`].
-pub async fn begin(
+/// Why a session could not be made.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SessionError {
+    #[error(transparent)]
+    Entropy(#[from] EntropyError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Document(#[from] DocumentError),
+}
+
+/// The words of a new session.
+pub(crate) struct Words {
+    pub(crate) session: String,
+    pub(crate) csrf: String,
+}
+
+/// Signs a user in for so many seconds; sessions that have ended are deleted on the way.
+pub(crate) async fn begin(
     store: &dyn Store,
-    user: &User,
-    now: Timestamp,
-) -> Result<Secret<String>, SessionError> {
+    username: &str,
+    seconds: u64,
+) -> Result<Words, SessionError> {
+    let now = clock::now();
     for old in store.list::<Session>().await? {
         if old.value.expires <= now {
-            end_stored(store, &old).await?;
+            // Somebody else may delete it at the same time.
+            let _ = store.remove::<Session>(old.id, old.version).await;
         }
     }
-    let cookie = entropy::token_secret()?;
-    let session = Session {
-        digest: digest(cookie.expose()),
-        username: user.username.clone(),
-        expires: now.plus(LIFETIME),
+    let words = Words {
+        session: entropy::letters_and_digits(LENGTH)?,
+        csrf: entropy::letters_and_digits(LENGTH)?,
     };
-    store.insert(session).await?;
-    Ok(cookie)
+    let microseconds = i64::try_from(seconds.saturating_mul(1_000_000)).unwrap_or(i64::MAX);
+    store
+        .insert(Session {
+            word_sha256: hash(&words.session),
+            csrf_sha256: hash(&words.csrf),
+            username: username.to_owned(),
+            expires: Timestamp(now.0.saturating_add(microseconds)),
+        })
+        .await?;
+    Ok(words)
 }
 
-/// The user whose session the cookie is, unless it has expired or the user is gone.
+/// Ends the session of this request, if there is one.
+pub(crate) async fn end(store: &dyn Store, request: &Request) -> Result<(), StoreError> {
+    let Some(word) = request.cookie(COOKIE) else { return Ok(()) };
+    if let Some(stored) = store.by_key::<Session>(&hash(word)).await? {
+        match store.remove::<Session>(stored.id, stored.version).await {
+            Err(DocumentError::Backend(error)) => return Err(error),
+            _ => return Ok(()),
+        }
+    }
+    Ok(())
+}
+
+/// The session of this request. A word that is not (or no longer) known signs nobody in.
 ///
 /// # Errors
 ///
-/// The database's failure.
-pub async fn user(
+/// 403 for a change that no page of this server can be shown to have made.
+pub(crate) async fn of_request(
     store: &dyn Store,
-    cookie: &str,
-    now: Timestamp,
-) -> Result<Option<User>, StoreError> {
-    let Some(session) = store.by_key::<Session>(&digest(cookie)).await? else { return Ok(None) };
-    if session.value.expires <= now {
+    request: &Request,
+) -> Result<Option<Session>, Problem> {
+    let Some(word) = request.cookie(COOKIE) else { return Ok(None) };
+    let stored = store.by_key::<Session>(&hash(word)).await.map_err(Problem::internal)?;
+    let Some(session) = stored.map(|stored| stored.value) else { return Ok(None) };
+    if session.expires <= clock::now() {
         return Ok(None);
     }
-    store.user(&session.value.username).await
+    if !request.method().is_safe() && !is_ours(request, &session) {
+        return Err(Problem::Forbidden(
+            "CSRF verification failed: the request comes from no page of this server.".to_owned(),
+        ));
+    }
+    Ok(Some(session))
 }
 
-/// Ends the session, if there is one.
-///
-/// # Errors
-///
-/// The database's failure.
-pub async fn end(store: &dyn Store, cookie: &str) -> Result<(), SessionError> {
-    match store.by_key::<Session>(&digest(cookie)).await? {
-        Some(session) => end_stored(store, &session).await,
-        None => Ok(()),
+fn is_ours(request: &Request, session: &Session) -> bool {
+    let shown = request.headers().get("x-csrftoken").and_then(|value| value.to_str().ok());
+    if shown.is_some_and(|shown| entropy::same_secret(&hash(shown), &session.csrf_sha256)) {
+        return true;
+    }
+    same_origin(request) == Origin::Ours
+}
+
+/// Where a request says that it comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// A page of this server.
+    Ours,
+    /// A page of another one.
+    Foreign,
+    /// It does not say.
+    Silent,
+}
+
+/// What `Origin`, or else `Referer`, says.
+pub(crate) fn same_origin(request: &Request) -> Origin {
+    let headers = request.headers();
+    let said = headers.get(::http::header::ORIGIN).or_else(|| headers.get(::http::header::REFERER));
+    let Some(said) = said else { return Origin::Silent };
+    let Some(url) = said.to_str().ok().and_then(|text| url::Url::parse(text).ok()) else {
+        return Origin::Foreign;
+    };
+    let Ok(own) = url::Url::parse(&request.base_url()) else { return Origin::Foreign };
+    if url.origin() == own.origin() && url.origin().is_tuple() {
+        Origin::Ours
+    } else {
+        Origin::Foreign
     }
 }
 
-async fn end_stored(store: &dyn Store, session: &Stored<Session>) -> Result<(), SessionError> {
-    match store.remove::<Session>(session.id, session.version).await {
-        // Somebody else ended it.
-        Err(DocumentError::Gone { .. }) => Ok(()),
-        result => Ok(result?),
-    }
-}
-
-fn digest(cookie: &str) -> String {
-    Sha256::digest(cookie).iter().fold(String::new(), |mut hex, byte| {
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-
-    use maas_core::machine::Role;
-
-    use super::*;
-    use crate::accounts;
-    use crate::store::MemoryStore;
-
-    const START: Timestamp = Timestamp::from_seconds(1_795_366_800);
-
-    #[tokio::test]
-    async fn a_session_lasts_until_it_is_ended_expires_or_its_user_is_gone() {
-        let store = MemoryStore::new();
-        let password = Secret::new("pw".to_owned());
-        accounts::create(&store, "ann", "", Role::User, &password).await.unwrap();
-        let ann = store.user("ann").await.unwrap().unwrap();
-        let one = begin(&store, &ann, START).await.unwrap();
-        let other = begin(&store, &ann, START).await.unwrap();
-        assert_ne!(one.expose(), other.expose());
-        let found = async |cookie: &str, now| {
-            user(&store, cookie, now).await.unwrap().map(|user| user.username)
-        };
-        assert_eq!(found(one.expose(), START).await.as_deref(), Some("ann"));
-        assert_eq!(found("", START).await, None);
-        assert_eq!(found(one.expose(), START.plus(LIFETIME)).await, None);
-        end(&store, one.expose()).await.unwrap();
-        end(&store, one.expose()).await.unwrap();
-        assert_eq!(found(one.expose(), START).await, None);
-        assert_eq!(found(other.expose(), START).await.as_deref(), Some("ann"));
-        store.delete_user("ann").await.unwrap();
-        assert_eq!(found(other.expose(), START).await, None);
-    }
-
-    #[tokio::test]
-    async fn the_store_never_sees_the_cookie() {
-        let store = MemoryStore::new();
-        let password = Secret::new("pw".to_owned());
-        accounts::create(&store, "ann", "", Role::User, &password).await.unwrap();
-        let ann = store.user("ann").await.unwrap().unwrap();
-        let cookie = begin(&store, &ann, START).await.unwrap();
-        let store: &dyn Store = &store;
-        let kept = serde_json::to_string(&store.list::<Session>().await.unwrap()[0].value).unwrap();
-        assert!(!kept.contains(cookie.expose()));
-    }
+fn hash(word: &str) -> String {
+    Sha256::digest(word.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -60,6 +60,13 @@ pub enum Event {
         /// Free text for the history.
         comment: String,
     },
+    /// Give what a user holds to another one, because the user is deleted.
+    Transfer {
+        /// Who; an administrator.
+        actor: Actor,
+        /// Who holds it from now on.
+        to: String,
+    },
     /// Install an operating system; the plan has been computed and validated by the caller.
     Deploy {
         /// Who.

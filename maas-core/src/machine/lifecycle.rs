@@ -86,6 +86,7 @@ pub fn apply(machine: &Machine, event: &Event, context: &Context) -> Result<Outc
         Event::Allocate { actor, agent_name, comment } => {
             allocate::allocate(it, actor, agent_name, comment)
         }
+        Event::Transfer { actor, to } => allocate::transfer(it, actor, to),
         Event::Deploy { actor, deployment, scripts, comment } => {
             deploy::start(it, actor, deployment, scripts, comment)
         }

@@ -6,9 +6,10 @@ use maas_core::secret::Secret;
 use serde_json::{Value, json};
 
 use crate::accounts;
+use crate::entropy;
 use crate::http::{Access, Operation, Param, Problem, Reply, Request, get, post};
 use crate::region::Region;
-use crate::store::ApiKey;
+use crate::store::{ApiKey, User};
 
 const ACCOUNT: &str = "/MAAS/api/2.0/account/";
 
@@ -80,10 +81,9 @@ async fn authenticate(region: Arc<Region>, request: Request) -> Result<Reply, Pr
     let username = fields.required("username")?;
     let password = Secret::new(fields.required("password")?.to_owned());
     let name = fields.filled("consumer")?.unwrap_or("MAAS consumer");
-    let user = accounts::with_password(&*region.store, username, password)
-        .await
-        .map_err(Problem::internal)?
-        .ok_or_else(|| Problem::Forbidden("Wrong user name or password.".to_owned()))?;
+    let Some(user) = check_password(&region, username, password).await? else {
+        return Err(Problem::Forbidden("Wrong user name or password.".to_owned()));
+    };
     let keys = region.store.api_keys(&user.username).await.map_err(Problem::internal)?;
     let key = match keys.into_iter().find(|key| key.name == name) {
         Some(key) => key,
@@ -93,6 +93,29 @@ async fn authenticate(region: Arc<Region>, request: Request) -> Result<Reply, Pr
     };
     Reply::json(&view(&key))
 }
+
+/// The user, if the password is the user's.
+pub(super) async fn check_password(
+    region: &Region,
+    username: &str,
+    password: Secret<String>,
+) -> Result<Option<User>, Problem> {
+    let user = region.store.user(username).await.map_err(Problem::internal)?;
+    // An unknown user costs as much time as a wrong password.
+    let hash = user
+        .as_ref()
+        .map_or_else(|| NO_PASSWORD.to_owned(), |user| user.password_hash.expose().clone());
+    let matches = tokio::task::spawn_blocking(move || {
+        entropy::password_matches(&password, &Secret::new(hash))
+    })
+    .await
+    .map_err(Problem::internal)?;
+    Ok(user.filter(|_| matches))
+}
+
+/// The hash of a password that nobody knows, with the usual cost.
+const NO_PASSWORD: &str = "$argon2id$v=19$m=19456,t=2,p=1$bm9ib2R5a25vd3N0aGlz$\
+    AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
 /// A key of the caller's own.
 async fn own(region: &Region, request: &Request, token_key: &str) -> Result<ApiKey, Problem> {

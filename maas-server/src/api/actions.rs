@@ -6,7 +6,7 @@ use std::sync::Arc;
 use maas_core::commission::result::{ScriptRun, ScriptType};
 use maas_core::commission::script::{Choice, choose};
 use maas_core::machine::permission::Permission;
-use maas_core::machine::{Erase, Event, Machine, Status};
+use maas_core::machine::{Erase, Event, Machine, Refusal, Status};
 use serde_json::Value;
 
 use super::machines::{MACHINE, find, reply};
@@ -15,7 +15,7 @@ use crate::deploy;
 use crate::http::{Operation, Param, Problem, Reply, Request, get, post};
 use crate::plan;
 use crate::problems::applied;
-use crate::region::{Extras, Region};
+use crate::region::{ApplyError, Extras, Region};
 
 const COMMENT: Param = Param::optional("comment", "Free text for the history.");
 
@@ -131,7 +131,7 @@ async fn command(region: Arc<Region>, request: Request, action: Action) -> Resul
         Action::Deploy => return deploy(&region, &request, &machine, comment).await,
         // Releasing what is released, or being released, is done already.
         Action::Release if matches!(machine.status, Status::Releasing | Status::Ready) => {
-            return reply(&machine);
+            return reply(&region, &machine).await;
         }
         Action::Release => release_event(&region, &machine, &request, comment).await?,
         Action::Abort => Event::Abort { actor, comment },
@@ -145,7 +145,20 @@ async fn command(region: Arc<Region>, request: Request, action: Action) -> Resul
         Action::PowerOn => Event::PowerOn { actor },
         Action::PowerOff => Event::PowerOff { actor },
     };
-    reply(&applied(region.apply(&machine.system_id, &event, Extras::default()).await)?)
+    let result = region.apply(&machine.system_id, &event, Extras::default()).await;
+    if let (Action::Commission, Err(ApplyError::Refused(Refusal::WrongStatus { status, .. }))) =
+        (action, &result)
+    {
+        // MAAS reads this command by a form, and says so.
+        return Err(Problem::field(
+            "__all__",
+            format!(
+                "Commission is not available because of the current state of the node: '{}'.",
+                status.display_name()
+            ),
+        ));
+    }
+    reply(&region, &applied(result)?).await
 }
 
 /// What `commission` does to this machine, by the form's parameters.
@@ -177,7 +190,7 @@ async fn test_event(
     })
 }
 
-async fn release_event(
+pub(super) async fn release_event(
     region: &Region,
     machine: &Machine,
     request: &Request,
@@ -185,8 +198,15 @@ async fn release_event(
 ) -> Result<Event, Problem> {
     let fields = request.fields();
     let flag = |name| -> Result<bool, Problem> { Ok(fields.flag(name)?.unwrap_or(false)) };
-    let (secure, quick) = (flag("secure_erase")?, flag("quick_erase")?);
-    let erase = match (flag("erase")?, secure, quick) {
+    let settings = region.settings();
+    let unless_told = settings.flag("enable_disk_erasing_on_release");
+    let erases = fields.flag("erase")?.unwrap_or(unless_told);
+    let (mut secure, mut quick) = (flag("secure_erase")?, flag("quick_erase")?);
+    if erases && !fields.contains("secure_erase") && !fields.contains("quick_erase") {
+        secure = unless_told && settings.flag("disk_erase_with_secure_erase");
+        quick = unless_told && settings.flag("disk_erase_with_quick_erase");
+    }
+    let erase = match (erases, secure, quick) {
         (false, _, _) => Erase::Keep,
         (true, true, _) => Erase::Secure,
         (true, false, true) => Erase::Quick,
@@ -195,9 +215,9 @@ async fn release_event(
     let scripts = if erase == Erase::Keep {
         Vec::new()
     } else {
-        let all = region.scripts();
+        let all = region.scripts().await?;
         let named = Choice::Named(vec![maas_core::commission::builtin::WIPE_SCRIPT.to_owned()]);
-        let wipe = choose(all, ScriptType::Release, &named).map_err(Problem::internal)?;
+        let wipe = choose(&all, ScriptType::Release, &named).map_err(Problem::internal)?;
         let values = BTreeMap::from([
             ("secure_erase".to_owned(), Value::Bool(secure)),
             ("quick_erase".to_owned(), Value::Bool(quick)),
@@ -216,8 +236,8 @@ async fn chosen(
 ) -> Result<Vec<ScriptRun>, Problem> {
     let texts = request.fields().texts(parameter)?;
     let joined = (!texts.is_empty()).then(|| texts.join(","));
-    let all = region.scripts();
-    let chosen = choose(all, kind, &Choice::from_parameter(joined.as_deref()))
+    let all = region.scripts().await?;
+    let chosen = choose(&all, kind, &Choice::from_parameter(joined.as_deref()))
         .map_err(|error| Problem::field(parameter, error.to_string()))?;
     region.runs(machine, &chosen, &BTreeMap::new()).await
 }
@@ -232,7 +252,7 @@ async fn deploy(
     let endpoints = region.endpoints_for(machine, request);
     let actor = actor(request)?;
     let deployed = deploy::deploy(region, machine, &actor, &order, &endpoints, comment).await?;
-    reply(&deployed)
+    reply(region, &deployed).await
 }
 
 async fn preview(region: Arc<Region>, request: Request) -> Result<Reply, Problem> {
@@ -280,7 +300,7 @@ async fn set_owner_data(region: Arc<Region>, request: Request) -> Result<Reply, 
             Ok(Vec::new())
         })
         .await?;
-    reply(&changed)
+    reply(&region, &changed).await
 }
 
 async fn set_storage_layout(region: Arc<Region>, request: Request) -> Result<Reply, Problem> {
@@ -293,7 +313,7 @@ async fn set_storage_layout(region: Arc<Region>, request: Request) -> Result<Rep
             Ok(Vec::new())
         })
         .await?;
-    reply(&changed)
+    reply(&region, &changed).await
 }
 
 async fn set_network(region: Arc<Region>, request: Request) -> Result<Reply, Problem> {
@@ -306,7 +326,7 @@ async fn set_network(region: Arc<Region>, request: Request) -> Result<Reply, Pro
             Ok(Vec::new())
         })
         .await?;
-    reply(&changed)
+    reply(&region, &changed).await
 }
 
 fn must_be_configurable(machine: &Machine, what: &str) -> Result<(), Problem> {

@@ -75,21 +75,39 @@ async fn create(region: Arc<Region>, request: Request) -> Result<Reply, Problem>
     if !anonymous && !request.caller().is_admin() {
         return Err(Problem::Forbidden("Only administrators can add machines.".to_owned()));
     }
-    let told = told(&region, request.fields())?;
-    let commission = request.fields().flag("commission")?.unwrap_or(!anonymous);
     if anonymous {
-        return reply(&enlist(&region, told, commission).await?);
+        // Where a machine belongs is for administrators to say.
+        for name in ["domain", "pool", "zone", "description", "deployed"] {
+            if request.fields().filled(name)?.is_some() {
+                return Err(Problem::Forbidden(format!("Only administrators can set {name}.")));
+            }
+        }
+    }
+    let mut told = told(&region, request.fields())?;
+    super::zones::check(&region, Some(&told.zone), Some(&told.pool)).await?;
+    if told.min_hwe_kernel.is_empty() {
+        told.min_hwe_kernel = region.settings().text("default_min_hwe_kernel");
+    }
+    let unless_told = if anonymous {
+        // A runner says whether; a form by hand leaves it to the operator's setting.
+        region.settings().is_set("enlist_commissioning")
+            && region.settings().flag("enlist_commissioning")
+    } else {
+        true
+    };
+    let commission = request.fields().flag("commission")?.unwrap_or(unless_told);
+    if anonymous {
+        return reply(&region, &enlist(&region, told, commission).await?).await;
     }
     let machine = add(&region, told, Machine::added).await?;
     let record = record(format!("({}) - added", actor(&request)?.username), "Request to add");
     region.edit::<ApplyError>(&machine.system_id, |_| Ok(vec![record.clone()])).await?;
     if !commission {
-        return reply(&machine);
+        return reply(&region, &machine).await;
     }
     let event = super::actions::commission_event(&region, &machine, &request).await?;
-    reply(&crate::problems::applied(
-        region.apply(&machine.system_id, &event, Extras::default()).await,
-    )?)
+    let result = region.apply(&machine.system_id, &event, Extras::default()).await;
+    reply(&region, &crate::problems::applied(result)?).await
 }
 
 /// A machine makes itself known: one that was seen before is updated, so that enlisting twice

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use maas_core::machine::permission::{Permission, allows};
-use maas_core::machine::{Erase, Event, Machine, Status};
+use maas_core::machine::{Machine, Status};
 
 use super::actor;
 use super::constraints::Constraints;
 use super::machines::MACHINES;
-use super::view::machine::full;
 use crate::http::{Operation, Param, Problem, Reply, Request, post};
+use crate::places::Catalogue;
 use crate::problems::applied;
 use crate::region::{AllocateError, Extras, Region};
 
@@ -51,6 +51,9 @@ pub(super) fn operations() -> Vec<Operation<Region>> {
 
 async fn allocate(region: Arc<Region>, request: Request) -> Result<Reply, Problem> {
     let constraints = Constraints::read(request.fields())?;
+    let mut tags = request.fields().words("tags")?;
+    tags.extend(request.fields().words("not_tags")?);
+    super::tags::check(&region, &tags).await?;
     let fields = request.fields();
     let actor = actor(&request)?;
     let agent_name = fields.text("agent_name")?.unwrap_or_default();
@@ -66,7 +69,8 @@ async fn allocate(region: Arc<Region>, request: Request) -> Result<Reply, Proble
         AllocateError::NoMatch => Problem::Conflict(constraints.no_match()),
         other => other.into(),
     })?;
-    let mut view = full(&machine);
+    let catalogue = Catalogue::load(&*region.store).await.map_err(Problem::internal)?;
+    let mut view = catalogue.show(&machine);
     view["constraints_by_type"] = constraints.by_type(&machine);
     Reply::json(&view)
 }
@@ -108,12 +112,8 @@ async fn release(region: Arc<Region>, request: Request) -> Result<Reply, Problem
     }
     let mut done = Vec::new();
     for machine in machines.iter().filter(|machine| !released(machine.status)) {
-        let event = Event::Release {
-            actor: actor.clone(),
-            erase: Erase::Keep,
-            scripts: Vec::new(),
-            comment: comment.to_owned(),
-        };
+        let comment = comment.to_owned();
+        let event = super::actions::release_event(&region, machine, &request, comment).await?;
         applied(region.apply(&machine.system_id, &event, Extras::default()).await)?;
         done.push(machine.system_id.clone());
     }

@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::http::{FieldErrors, Fields, Problem};
 
 /// Reads a storage layout and its options.
-pub(super) fn storage_layout(fields: &Fields) -> Result<LayoutRequest, Problem> {
+pub(crate) fn storage_layout(fields: &Fields) -> Result<LayoutRequest, Problem> {
     let mut errors = FieldErrors::new();
     let text = |name: &str| fields.filled(name).map(|text| text.map(str::to_owned));
     let basic = BasicOptions {

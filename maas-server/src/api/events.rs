@@ -13,6 +13,8 @@ use crate::store::{MachineFilter, RecordFilter, StoredRecord};
 
 /// The largest page.
 const LARGEST: u32 = 1000;
+/// The most events that can be left out; `before` reaches all of them.
+const MOST_LEFT_OUT: usize = 100_000;
 
 pub(super) fn operations() -> Vec<Operation<Region>> {
     vec![
@@ -29,6 +31,8 @@ pub(super) fn operations() -> Vec<Operation<Region>> {
                 Param::optional("before", "Only older than this event."),
                 Param::optional("after", "Only newer than this event."),
                 Param::optional("owner", "Only caused by this user."),
+                Param::optional("offset", "How many are left out at the beginning; an extension."),
+                Param::repeated("fields", "Only these keys of each event; an extension."),
             ]),
     ]
 }
@@ -40,6 +44,10 @@ async fn query(region: Arc<Region>, request: Request) -> Result<Reply, Problem> 
         return Err(Problem::bad_request(format!(
             "Requested number of events {limit} is greater than limit: {LARGEST}"
         )));
+    }
+    let offset = fields.number::<usize>("offset")?.unwrap_or(0);
+    if offset > MOST_LEFT_OUT {
+        return Err(Problem::field("offset", "At most 100000 events can be left out."));
     }
     let words = |name| -> Result<Vec<String>, FieldError> {
         Ok(fields.words(name)?.into_iter().map(str::to_owned).collect())
@@ -80,11 +88,20 @@ async fn query(region: Arc<Region>, request: Request) -> Result<Reply, Problem> 
             usernames: words("owner")?,
             before: fields.number("before")?,
             after: fields.number("after")?,
-            limit,
+            limit: limit.saturating_add(u32::try_from(offset).unwrap_or(LARGEST)),
         };
-        region.store.records(&filter).await.map_err(Problem::internal)?
+        let mut records = region.store.records(&filter).await.map_err(Problem::internal)?;
+        records.drain(..offset.min(records.len()));
+        records
     };
-    let views: Vec<Value> = records.iter().map(|record| view(record, &visible)).collect();
+    let shown = words("fields")?;
+    let views: Vec<Value> = records
+        .iter()
+        .map(|record| {
+            let view = view(record, &visible);
+            if shown.is_empty() { view } else { super::list::only(view, &shown) }
+        })
+        .collect();
     let newest = records.first().map_or(0, |record| record.id);
     let oldest = records.last().map_or(0, |record| record.id);
     let page =

@@ -5,18 +5,18 @@ use std::sync::Arc;
 use maas_core::id::SystemId;
 use maas_core::machine::new::normal_mac;
 use maas_core::machine::permission::{Permission, allows};
-use maas_core::machine::{Event, Machine, PowerState, Status};
+use maas_core::machine::{Event, Machine, PowerState};
 use maas_core::secret::Secret;
 use serde_json::json;
 
 use super::actor;
 use super::adding::{FIELDS, parameters};
 use super::view;
-use crate::http::{Access, Fields, Operation, Param, Problem, Reply, Request, delete, get, put};
+use crate::http::{Access, Operation, Param, Problem, Reply, Request, delete, get, put};
 use crate::names;
+use crate::places::Catalogue;
 use crate::problems::NO_MACHINE;
 use crate::region::{ApplyError, Extras, Region};
-use crate::store::MachineFilter;
 
 pub(super) const MACHINES: &str = "/MAAS/api/2.0/machines/";
 pub(super) const MACHINE: &str = "/MAAS/api/2.0/machines/{system_id}/";
@@ -26,24 +26,15 @@ const ATTEMPTS: usize = 16;
 
 pub(super) fn operations() -> Vec<Operation<Region>> {
     vec![
-        get("MachinesHandler", MACHINES, "The machines that match every filter.", list).params(&[
-            Param::repeated("id", "System ids."),
-            Param::repeated("hostname", "Host names."),
-            Param::repeated("mac_address", "MAC addresses."),
-            Param::repeated("status", "Statuses, such as failed_deployment."),
-            Param::repeated("owner", "Owners."),
-            Param::repeated("pool", "Resource pools."),
-            Param::repeated("zone", "Zones."),
-            Param::repeated("arch", "Architectures."),
-            Param::repeated("tags", "Tags, all of them."),
-            Param::optional("agent_name", "The agent name."),
-        ]),
-        get("MachinesHandler", MACHINES, "The caller's machines.", list_allocated)
-            .op("list_allocated"),
         get("MachineHandler", MACHINE, "One machine.", read),
         put("MachineHandler", MACHINE, "Changes a machine's description.", update)
             .access(Access::Admin)
-            .params(FIELDS),
+            .params(FIELDS)
+            .params(&[
+                Param::optional("cpu_count", "The number of processors, until commissioned again."),
+                Param::optional("memory", "The memory in MiB, until commissioned again."),
+                Param::optional("power_parameters_skip_check", "Takes any power parameters."),
+            ]),
         delete("MachineHandler", MACHINE, "Deletes a machine.", remove).access(Access::Admin),
         get("MachineHandler", MACHINE, "The power driver's parameters.", read_power_parameters)
             .op("power_parameters")
@@ -75,31 +66,23 @@ pub(super) async fn find(
 }
 
 /// A machine as an answer.
-pub(super) fn reply(machine: &Machine) -> Result<Reply, Problem> {
-    Reply::json(&view::machine::full(machine))
+pub(super) async fn reply(region: &Region, machine: &Machine) -> Result<Reply, Problem> {
+    let catalogue = Catalogue::load(&*region.store).await.map_err(Problem::internal)?;
+    Reply::json(&catalogue.show(machine))
 }
 
-async fn list(region: Arc<Region>, request: Request) -> Result<Reply, Problem> {
-    let actor = actor(&request)?;
-    let Some((filter, domains)) = filter(request.fields())? else { return Reply::json(&[(); 0]) };
-    let machines = region.store.machines(&filter).await.map_err(Problem::internal)?;
-    let visible = machines.iter().filter(|machine| {
-        allows(&actor, machine, Permission::View)
-            && (domains.is_empty() || domains.contains(&machine.domain))
-    });
-    Reply::json(&visible.map(view::machine::full).collect::<Vec<_>>())
-}
-
-async fn list_allocated(region: Arc<Region>, request: Request) -> Result<Reply, Problem> {
-    let actor = actor(&request)?;
-    let Some((mut filter, _)) = filter(request.fields())? else { return Reply::json(&[(); 0]) };
-    filter.owners = vec![actor.username];
-    let machines = region.store.machines(&filter).await.map_err(Problem::internal)?;
-    Reply::json(&machines.iter().map(view::machine::full).collect::<Vec<_>>())
+/// The complaint about a name that is none of the choices.
+pub(super) fn choice_error(field: &str, found: &str) -> Problem {
+    let found: String = found.chars().take(64).collect();
+    Problem::field(
+        field,
+        format!("Select a valid choice. {found} is not one of the available choices."),
+    )
 }
 
 async fn read(region: Arc<Region>, request: Request) -> Result<Reply, Problem> {
-    reply(&find(&region, &request, Permission::View).await?)
+    let machine = find(&region, &request, Permission::View).await?;
+    reply(&region, &machine).await
 }
 
 async fn update(region: Arc<Region>, request: Request) -> Result<Reply, Problem> {
@@ -127,7 +110,12 @@ async fn update(region: Arc<Region>, request: Request) -> Result<Reply, Problem>
         .map_err(|error| Problem::field("architecture", error.to_string()))?;
     let (description, domain) = (text("description")?, text("domain")?);
     let (pool, zone) = (text("pool")?, text("zone")?);
+    let filled = |name: &Option<String>| name.clone().filter(|text| !text.is_empty());
+    let (pool, zone) = (filled(&pool), filled(&zone));
+    super::zones::check(&region, zone.as_deref(), pool.as_deref()).await?;
     let min_hwe_kernel = text("min_hwe_kernel")?;
+    let cpu_count = fields.number::<u32>("cpu_count")?;
+    let memory = fields.number::<u64>("memory")?;
     let mut power = machine.power.clone();
     if let Some(driver) = &driver {
         if *driver != power.driver {
@@ -141,7 +129,8 @@ async fn update(region: Arc<Region>, request: Request) -> Result<Reply, Problem>
         all.extend(given);
         power.parameters = Secret::new(all);
     }
-    if power != machine.power {
+    let unchecked = fields.flag("power_parameters_skip_check")?.unwrap_or(false);
+    if power != machine.power && !unchecked {
         region
             .drivers
             .check(&power.driver, power.parameters.expose())
@@ -157,18 +146,24 @@ async fn update(region: Arc<Region>, request: Request) -> Result<Reply, Problem>
             set(&mut machine.hostname, &hostname);
             set(&mut machine.description, &description);
             set(&mut machine.domain, &domain.clone().filter(|text| !text.is_empty()));
-            set(&mut machine.pool, &pool.clone().filter(|text| !text.is_empty()));
-            set(&mut machine.zone, &zone.clone().filter(|text| !text.is_empty()));
+            set(&mut machine.pool, &pool);
+            set(&mut machine.zone, &zone);
             set(&mut machine.min_hwe_kernel, &min_hwe_kernel);
             if let Some(architecture) = &architecture {
                 machine.architecture.clone_from(architecture);
+            }
+            if let Some(cpu_count) = cpu_count {
+                machine.hardware.cpu_count = cpu_count;
+            }
+            if let Some(memory) = memory {
+                machine.hardware.memory = memory;
             }
             machine.power.driver.clone_from(&power.driver);
             machine.power.parameters.clone_from(&power.parameters);
             Ok(Vec::new())
         })
         .await?;
-    reply(&changed)
+    reply(&region, &changed).await
 }
 
 async fn remove(region: Arc<Region>, request: Request) -> Result<Reply, Problem> {
@@ -209,47 +204,8 @@ async fn query_power_state(region: Arc<Region>, request: Request) -> Result<Repl
     Reply::json(&json!({"state": view::machine::power_state(state)}))
 }
 
-/// The filters of a list; domains are compared afterwards. `None` when nothing can match.
-fn filter(fields: &Fields) -> Result<Option<(MachineFilter, Vec<String>)>, Problem> {
-    let words = |name: &str| -> Result<Vec<String>, Problem> {
-        Ok(fields.words(name)?.into_iter().map(str::to_owned).collect())
-    };
-    let named = words("id")?;
-    // What is no id is no machine's.
-    let ids: Vec<SystemId> = named.iter().filter_map(|id| id.parse().ok()).collect();
-    if ids.is_empty() && !named.is_empty() {
-        return Ok(None);
-    }
-    let mut statuses = Vec::new();
-    for word in words("status")? {
-        let status =
-            word.parse::<Status>().map_err(|error| Problem::field("status", error.to_string()))?;
-        statuses.push(status);
-    }
-    let hostnames = words("hostname")?
-        .into_iter()
-        .map(|name| name.split('.').next().unwrap_or_default().to_owned())
-        .collect();
-    let filter = MachineFilter {
-        ids,
-        statuses,
-        owners: words("owner")?,
-        hostnames,
-        macs: words("mac_address")?.into_iter().map(mac_or_no_machines).collect(),
-        pools: words("pool")?,
-        zones: words("zone")?,
-        architectures: words("arch")?,
-        agent_names: words("agent_name")?,
-        tags: words("tags")?,
-    };
-    Ok(Some((filter, words("domain")?)))
-}
-
 /// A MAC address as machines have it. What is none stays as it is and so matches no machine;
 /// left out, it would match all of them.
 pub(super) fn mac_or_no_machines(text: String) -> String {
     normal_mac(&text).unwrap_or(text)
 }
-
-#[cfg(test)]
-mod tests;

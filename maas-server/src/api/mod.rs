@@ -8,17 +8,30 @@ mod boot_resources;
 mod boot_sources;
 mod configuration;
 mod constraints;
+#[cfg(test)]
+mod contract;
+mod controllers;
 mod dates;
+mod details;
 mod events;
+mod files;
+mod fleet;
+mod list;
+mod login;
 mod machines;
 mod possible;
 mod results;
-mod session;
+mod scripts;
+mod settings;
+mod ssh_import;
 mod ssh_keys;
+mod tags;
 mod users;
 mod version;
 pub(crate) mod view;
+mod zones;
 
+pub(crate) use configuration::storage_layout;
 pub(crate) use version::MAAS_VERSION;
 
 use std::collections::BTreeMap;
@@ -36,8 +49,8 @@ pub fn operations() -> Vec<Operation<Region>> {
         version::operations(),
         users::operations(),
         account::operations(),
-        session::operations(),
         ssh_keys::operations(),
+        ssh_import::operations(),
         machines::operations(),
         adding::operations(),
         allocate::operations(),
@@ -47,6 +60,16 @@ pub fn operations() -> Vec<Operation<Region>> {
         events::operations(),
         boot_sources::operations(),
         boot_resources::operations(),
+        controllers::operations(),
+        details::operations(),
+        files::operations(),
+        fleet::operations(),
+        list::operations(),
+        login::operations(),
+        scripts::operations(),
+        settings::operations(),
+        tags::operations(),
+        zones::operations(),
     ]
     .into_iter()
     .flatten()

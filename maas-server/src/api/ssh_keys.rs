@@ -9,7 +9,7 @@ use crate::http::{Operation, Param, Problem, Reply, Request, delete, get, post};
 use crate::region::Region;
 use crate::store::{AccountError, SshKey};
 
-const KEYS: &str = "/MAAS/api/2.0/account/prefs/sshkeys/";
+pub(super) const KEYS: &str = "/MAAS/api/2.0/account/prefs/sshkeys/";
 const KEY: &str = "/MAAS/api/2.0/account/prefs/sshkeys/{id}/";
 
 /// The longest key that is taken, in bytes.
@@ -70,7 +70,7 @@ async fn own(region: &Region, request: &Request) -> Result<SshKey, Problem> {
 }
 
 /// `TYPE BASE64 [COMMENT]` on one line, the type one that OpenSSH has.
-fn is_public_key(text: &str) -> bool {
+pub(super) fn is_public_key(text: &str) -> bool {
     let mut words = text.split_ascii_whitespace();
     let (Some(kind), Some(body)) = (words.next(), words.next()) else { return false };
     let known = ["ssh-", "ecdsa-sha2-", "sk-ssh-", "sk-ecdsa-"];
@@ -82,7 +82,7 @@ fn is_public_key(text: &str) -> bool {
         && body.bytes().all(base64)
 }
 
-fn view(key: &SshKey) -> Value {
+pub(super) fn view(key: &SshKey) -> Value {
     json!({
         "id": key.id, "key": key.key, "keysource": key.source,
         "resource_uri": format!("/MAAS/api/2.0/account/prefs/sshkeys/{}/", key.id),

@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
-use maas_core::machine::Role;
+use maas_core::machine::{Event, Role};
 use maas_core::secret::Secret;
 use serde_json::{Value, json};
 
 use crate::accounts::{self, AccountsError};
 use crate::http::{Access, Operation, Param, Problem, Reply, Request, delete, get, post};
-use crate::region::Region;
-use crate::store::User;
+use crate::problems::applied;
+use crate::region::{Extras, Region};
+use crate::store::{MachineFilter, User};
 
 const USERS: &str = "/MAAS/api/2.0/users/";
 const USER: &str = "/MAAS/api/2.0/users/{username}/";
@@ -25,8 +26,9 @@ pub(super) fn operations() -> Vec<Operation<Region>> {
             Param::required("is_superuser", "1 for an administrator, 0 otherwise."),
         ]),
         get("UserHandler", USER, "One user.", read),
-        delete("UserHandler", USER, "Deletes a user who holds nothing.", remove)
-            .access(Access::Admin),
+        delete("UserHandler", USER, "Deletes a user who holds nothing, or hands it over.", remove)
+            .access(Access::Admin)
+            .params(&[Param::optional("transfer_resources_to", "Who gets what the user holds.")]),
     ]
 }
 
@@ -66,14 +68,25 @@ async fn remove(region: Arc<Region>, request: Request) -> Result<Reply, Problem>
     if super::actor(&request)?.username == user.username {
         return Err(Problem::bad_request("An administrator cannot delete themself."));
     }
-    let filter = crate::store::MachineFilter {
-        owners: vec![user.username.clone()],
-        ..crate::store::MachineFilter::all()
-    };
-    if !region.store.machines(&filter).await.map_err(Problem::internal)?.is_empty() {
+    let filter = MachineFilter { owners: vec![user.username.clone()], ..MachineFilter::all() };
+    let held = region.store.machines(&filter).await.map_err(Problem::internal)?;
+    if let Some(heir) = request.fields().filled("transfer_resources_to")? {
+        // Before anything changes hands.
+        let heir = region.store.user(heir).await.map_err(Problem::internal)?;
+        let heir = heir.filter(|heir| heir.username != user.username).ok_or_else(|| {
+            Problem::bad_request("The user to transfer resources to does not exist.")
+        })?;
+        for machine in &held {
+            let event =
+                Event::Transfer { actor: super::actor(&request)?, to: heir.username.clone() };
+            applied(region.apply(&machine.system_id, &event, Extras::default()).await)?;
+        }
+    } else if !held.is_empty() {
         return Err(Problem::bad_request(format!(
-            "User {} cannot be deleted: machines are still allocated.",
-            user.username
+            "User {} cannot be deleted: {} machine(s) are still allocated; release them or name \
+             transfer_resources_to.",
+            user.username,
+            held.len()
         )));
     }
     region.store.delete_user(&user.username).await.map_err(Problem::internal)?;

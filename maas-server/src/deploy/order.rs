@@ -10,6 +10,7 @@ use crate::http::{FieldErrors, Fields, Problem};
 #[derive(Debug)]
 pub(crate) struct Order {
     options: DeploymentOptions,
+    open: bool,
 }
 
 impl Order {
@@ -24,6 +25,7 @@ impl Order {
         let mut options = DeploymentOptions::default();
         let series = errors.collect(fields.filled("distro_series")).unwrap_or_default();
         let osystem = errors.collect(fields.filled("osystem"));
+        let open = series.is_empty() && osystem.is_none();
         match (series.split_once('/'), osystem) {
             (Some((os, series)), _) => {
                 os.clone_into(&mut options.osystem);
@@ -50,7 +52,12 @@ impl Order {
             .filter(|value| !value.content.is_empty())
             .map(|value| Secret::new(decode_upload(&value.content)));
         errors.done()?;
-        Ok(Self { options })
+        Ok(Self { options, open })
+    }
+
+    /// Whether neither an operating system nor a series was asked for.
+    pub(super) const fn leaves_the_system_open(&self) -> bool {
+        self.open
     }
 
     /// What was asked for; everything else is still the default.

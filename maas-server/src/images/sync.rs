@@ -62,12 +62,15 @@ pub async fn run(region: Arc<Region>, stop: CancellationToken) {
     let mut requests = region.images.import_requests();
     let mut pause = region.config.sync_interval.map_or(Duration::MAX, |_| Duration::ZERO);
     loop {
-        tokio::select! {
+        let asked = tokio::select! {
             () = stop.cancelled() => return,
-            Ok(()) = requests.changed() => {}
-            () = tokio::time::sleep(pause) => {}
-        }
+            Ok(()) = requests.changed() => true,
+            () = tokio::time::sleep(pause) => false,
+        };
         pause = region.config.sync_interval.unwrap_or(Duration::MAX);
+        if !asked && !region.settings().flag("boot_images_auto_import") {
+            continue;
+        }
         let imported = tokio::select! {
             // What arrived stays for the next import.
             () = stop.cancelled() => return,

@@ -76,7 +76,7 @@ fn settings(region: &Region, arch: &str) -> EphemeralSettings {
         os: defaults.osystem,
         release: defaults.release,
         arch: arch.to_owned(),
-        apt: AptSettings::default(),
+        apt: AptSettings { http_proxy: region.settings().http_proxy(), ..AptSettings::default() },
         packages: Vec::new(),
     }
 }

@@ -19,7 +19,8 @@ const MEDIA_TYPE: &str = "application/x-tar";
 /// `GET …/maas-scripts`
 pub(super) async fn waiting(region: Arc<Region>, request: Request) -> Result<Reply, Problem> {
     check_version(&request)?;
-    let scripts = region.scripts();
+    let all = region.scripts().await?;
+    let scripts = all.as_slice();
     let tar = match caller(&region, &request).await? {
         // A machine that is known but was never commissioned makes up for it.
         Some(machine) if machine.status != Status::New => {
@@ -46,7 +47,7 @@ pub(super) async fn waiting(region: Arc<Region>, request: Request) -> Result<Rep
 pub(super) async fn commissioning(region: Arc<Region>, request: Request) -> Result<Reply, Problem> {
     check_version(&request)?;
     known_caller(&region, &request).await?;
-    let scripts = region.scripts();
+    let scripts = region.scripts().await?;
     let entries: Vec<Entry<'_>> = scripts
         .iter()
         .filter(|script| script.script_type == ScriptType::Commissioning)
@@ -118,7 +119,7 @@ pub(crate) async fn enlistment_runs(
     region: &Region,
     machine: &Machine,
 ) -> Result<Vec<ScriptRun>, Problem> {
-    let scripts = region.scripts();
-    let chosen = enlistment_scripts(scripts, EnlistCommissioning::Yes);
+    let scripts = region.scripts().await?;
+    let chosen = enlistment_scripts(&scripts, EnlistCommissioning::Yes);
     region.runs(machine, &chosen, &std::collections::BTreeMap::new()).await
 }

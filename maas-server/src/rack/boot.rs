@@ -12,6 +12,7 @@ use maas_core::machine::{Architecture, Event, Machine, Precondition, Purpose};
 
 use super::images;
 use crate::http::{Problem, Reply, Request};
+use crate::places;
 use crate::plan;
 use crate::problems::{applied, with_remedy};
 use crate::region::{Extras, Region};
@@ -53,7 +54,7 @@ async fn config(
         Client::Mac(mac) => (region.store.machine_by_mac(mac).await, Some(mac.clone())),
         Client::Uuid(uuid) => (region.store.machine_by_uuid(uuid).await, None),
         Client::Unnamed { arch, subarch } => {
-            return enlistment(region, arch.as_deref(), subarch.as_deref(), endpoints);
+            return enlistment(region, arch.as_deref(), subarch.as_deref(), endpoints).await;
         }
         _ => return Err(not_found()),
     };
@@ -94,11 +95,12 @@ async fn known(
             let images = region.images.current();
             let minimum = &machine.min_hwe_kernel;
             match images.commissioning(&machine.architecture, minimum, &defaults) {
-                Ok(image) => EphemeralBoot::new(
-                    &image,
-                    &machine.hostname,
-                    endpoints.preseed(&machine.system_id),
-                ),
+                Ok(image) => {
+                    let options = places::kernel_options(region, Some(machine)).await;
+                    let preseed = endpoints.preseed(&machine.system_id);
+                    EphemeralBoot::new(&image, &machine.hostname, preseed)
+                        .with_extra_options(&options.map_err(Problem::internal)?)
+                }
                 // Nothing is lost by switching a machine off that has nothing to do.
                 Err(_) if machine.purpose() == Purpose::Poweroff => {
                     return Ok(BootConfig::PowerOff { arch });
@@ -120,7 +122,7 @@ async fn fail(region: &Region, machine: &Machine, missing: &Precondition) -> Pro
     Problem::not_found(message)
 }
 
-fn enlistment(
+async fn enlistment(
     region: &Region,
     arch: Option<&str>,
     subarch: Option<&str>,
@@ -138,5 +140,7 @@ fn enlistment(
             Problem::not_found(with_remedy(&missing))
         })?;
     tracing::info!(%architecture, image = image.resource().name(), "an unknown machine netboots");
-    Ok(BootConfig::Ephemeral(Box::new(EphemeralBoot::enlistment(&image, endpoints))))
+    let options = places::kernel_options(region, None).await.map_err(Problem::internal)?;
+    let boot = EphemeralBoot::enlistment(&image, endpoints).with_extra_options(&options);
+    Ok(BootConfig::Ephemeral(Box::new(boot)))
 }

@@ -12,12 +12,27 @@ use crate::http::{
     Access, Authenticator, Caller, Credentials, Identified, NodeCaller, NonceWindow, OauthError,
     Problem, Request, Role, UserCaller,
 };
+use crate::sessions;
 use crate::store::User;
 
-/// Checks OAuth 1.0 PLAINTEXT against the store; remembers nonces in memory.
-#[derive(Debug, Clone, Default)]
+/// Checks OAuth 1.0 PLAINTEXT, or a session's cookie, against the store; remembers nonces in
+/// memory.
+///
+/// Nonces from before the start are not known, so nothing that a user signed before the start is
+/// accepted: a request that somebody recorded then cannot be sent again now. A client whose clock
+/// is late by some seconds waits as many seconds after a restart. Machines are spared: their clocks
+/// are often late, and what they say counts once however often it is said.
+#[derive(Debug, Clone)]
 pub struct OauthAuthenticator {
     nonces: Arc<NonceWindow>,
+    /// In seconds of Unix time.
+    started: i64,
+}
+
+impl Default for OauthAuthenticator {
+    fn default() -> Self {
+        Self { nonces: Arc::default(), started: clock::now().seconds() }
+    }
 }
 
 impl Authenticator<Region> for OauthAuthenticator {
@@ -29,16 +44,16 @@ impl Authenticator<Region> for OauthAuthenticator {
     ) -> Identified<'a> {
         Box::pin(async move {
             let Some(credentials) = Credentials::of_request(request)? else {
-                return match access {
-                    // What machines ask for has nothing to do with a person's browser.
-                    Access::Node | Access::NodeOrAnonymous => Ok(Caller::Anonymous),
-                    _ => super::browser::identify(region, request).await,
-                };
+                return by_session(region, request, access).await;
             };
             let now = clock::now().seconds();
             credentials.check_time(now)?;
             let holder = lookup(region, &credentials.token).await?;
             let holder = holder.ok_or_else(|| unknown(access))?;
+            let is_person = holder.caller.user().is_some();
+            if is_person && credentials.timestamp < self.started {
+                return Err(OauthError::Expired { given: credentials.timestamp, now }.into());
+            }
             // Both are compared in constant time; which one was wrong is not told.
             if !entropy::same_secret(&holder.consumer_key, &credentials.consumer_key) {
                 return Err(unknown(access));
@@ -49,6 +64,23 @@ impl Authenticator<Region> for OauthAuthenticator {
             Ok(holder.caller)
         })
     }
+}
+
+/// Machines have no browsers; for everybody else a cookie is as good as a signature.
+async fn by_session(region: &Region, request: &Request, access: Access) -> Result<Caller, Problem> {
+    if matches!(access, Access::Node | Access::NodeOrAnonymous) {
+        return Ok(Caller::Anonymous);
+    }
+    let Some(session) = sessions::of_request(&*region.store, request).await? else {
+        return Ok(Caller::Anonymous);
+    };
+    let user = region.store.user(&session.username).await.map_err(Problem::internal)?;
+    Ok(user.map_or(Caller::Anonymous, |user| Caller::User(caller(user))))
+}
+
+fn caller(user: User) -> UserCaller {
+    let role = if user.role == CoreRole::Admin { Role::Admin } else { Role::User };
+    UserCaller { id: 0, name: user.username, role }
 }
 
 /// Machines are told 403, so that cloud-init does not take it for a skewed clock.
@@ -84,11 +116,6 @@ async fn lookup(region: &Region, token: &str) -> Result<Option<Holder>, Problem>
     Ok(user.map(|user| Holder {
         consumer_key: key.consumer_key,
         token_secret: key.token_secret,
-        caller: user_caller(user),
+        caller: Caller::User(caller(user)),
     }))
-}
-
-pub(super) fn user_caller(user: User) -> Caller {
-    let role = if user.role == CoreRole::Admin { Role::Admin } else { Role::User };
-    Caller::User(UserCaller { id: 0, name: user.username, role })
 }

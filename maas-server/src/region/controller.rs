@@ -149,7 +149,7 @@ impl Region {
         Ok(Context {
             now: clock::now(),
             fresh_credentials: entropy::node_credentials()?,
-            node_timeout: self.config.node_timeout,
+            node_timeout: self.settings().node_timeout().unwrap_or(self.config.node_timeout),
         })
     }
 

@@ -1,12 +1,12 @@
 //! The region: what every handler and worker shares.
 
 mod authenticator;
-mod browser;
 mod controller;
-mod scripts;
+pub(crate) mod scripts;
+pub(crate) mod shown;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use maas_core::deploy::Endpoints;
 use maas_core::machine::Machine;
@@ -14,7 +14,6 @@ use maas_core::machine::Machine;
 use tokio::sync::watch;
 
 pub use authenticator::OauthAuthenticator;
-pub(crate) use browser::{SESSION_COOKIE, must_be_own_page};
 pub use controller::{AllocateError, ApplyError, Extras};
 
 use crate::config::Config;
@@ -22,7 +21,8 @@ use crate::http::Request;
 use crate::images::Images;
 use crate::metrics::Metrics;
 use crate::power::Drivers;
-use crate::store::Store;
+use crate::settings::Settings;
+use crate::store::{Store, StoreError};
 
 /// The region's shared state: storage, images, power drivers and settings.
 #[derive(Debug)]
@@ -39,6 +39,9 @@ pub struct Region {
     pub metrics: Metrics,
     /// A curtin tree for ephemeral systems whose archive has none, as a tar file.
     pub curtin_pack: Option<Vec<u8>>,
+    /// Machines as JSON that was written before.
+    pub(crate) shown: shown::Shown,
+    settings: RwLock<Arc<Settings>>,
     rack: SocketAddr,
     wake: watch::Sender<u64>,
 }
@@ -60,9 +63,28 @@ impl Region {
             config,
             metrics: Metrics::default(),
             curtin_pack,
+            shown: shown::Shown::default(),
+            settings: RwLock::default(),
             rack,
             wake: watch::Sender::new(0),
         }
+    }
+
+    /// The operators' settings as they were last loaded.
+    #[must_use]
+    pub fn settings(&self) -> Arc<Settings> {
+        Arc::clone(&self.settings.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Loads the operators' settings, at the start and after each change.
+    ///
+    /// # Errors
+    ///
+    /// The database's failure; the settings stay as they were.
+    pub async fn reload_settings(&self) -> Result<(), StoreError> {
+        let settings = Arc::new(Settings::load(&*self.store).await?);
+        *self.settings.write().unwrap_or_else(PoisonError::into_inner) = settings;
+        Ok(())
     }
 
     /// Tells the workers that there may be something to do.

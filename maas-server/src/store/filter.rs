@@ -85,6 +85,32 @@ impl MachineFilter {
     }
 }
 
+/// What a list asks first of a machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MachineHead {
+    /// The identifier.
+    pub system_id: SystemId,
+    /// Counts committed changes.
+    pub version: u64,
+    /// The one user who may command it.
+    pub owner: Option<String>,
+}
+
+/// The kinds of documents that no machine's view is made from; they change often.
+pub(crate) const UNSEEN: [&str; 11] = [
+    "session",
+    "file",
+    "file-content",
+    "script",
+    "setting",
+    "boot-source",
+    "boot-source-selection",
+    "boot-source-trust",
+    "boot-resource",
+    "bootloader",
+    "controller",
+];
+
 /// `amd64/generic`.
 pub(crate) fn architecture(machine: &Machine) -> String {
     format!("{}/{}", machine.architecture.arch, machine.architecture.subarch)

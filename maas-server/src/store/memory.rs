@@ -15,7 +15,7 @@ use super::change::{
 };
 use super::document::RawDocument;
 use super::error::{AccountError, AddError, CommitError, DocumentError, Duplicate, StoreError};
-use super::filter::{MachineFilter, RecordFilter, StoredRecord};
+use super::filter::{MachineFilter, MachineHead, RecordFilter, StoredRecord, UNSEEN};
 use super::{Pending, Store};
 
 /// The store in memory.
@@ -247,6 +247,39 @@ impl Store for MemoryStore {
         self.on(|state| {
             filter.check()?;
             Ok(state.machines.iter().filter(|machine| filter.matches(machine)).cloned().collect())
+        })
+    }
+
+    fn machine_heads<'a>(&'a self, filter: &'a MachineFilter) -> Pending<'a, Vec<MachineHead>> {
+        self.on(|state| {
+            filter.check()?;
+            let matching = state.machines.iter().filter(|machine| filter.matches(machine));
+            let heads = matching.map(|machine| MachineHead {
+                system_id: machine.system_id.clone(),
+                version: machine.version,
+                owner: machine.owner.clone(),
+            });
+            Ok(heads.collect())
+        })
+    }
+
+    fn documents_stamp(&self) -> Pending<'_, String> {
+        self.on(|state| {
+            let mut stamps: BTreeMap<&str, (u64, u64, u64)> = BTreeMap::new();
+            for ((kind, id), document) in &state.documents {
+                if !UNSEEN.contains(kind) {
+                    let (count, versions, highest) = stamps.entry(kind).or_default();
+                    *count += 1;
+                    *versions += document.version;
+                    *highest = (*highest).max(*id);
+                }
+            }
+            let stamps = stamps.into_iter();
+            Ok(stamps
+                .map(|(kind, (count, versions, highest))| {
+                    format!("{kind} {count} {versions} {highest};")
+                })
+                .collect())
         })
     }
 

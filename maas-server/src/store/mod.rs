@@ -34,7 +34,7 @@ pub use change::{
 };
 pub use document::{Document, RawDocument, Stored};
 pub use error::{AccountError, AddError, Cause, CommitError, DocumentError, Duplicate, StoreError};
-pub use filter::{MAX_FILTER_VALUES, MachineFilter, RecordFilter, StoredRecord};
+pub use filter::{MAX_FILTER_VALUES, MachineFilter, MachineHead, RecordFilter, StoredRecord};
 pub use memory::MemoryStore;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub use sql::SqlStore;
@@ -62,6 +62,10 @@ pub trait Store: Debug + Send + Sync + 'static {
 
     /// The machines that match, in the order of their creation; one query.
     fn machines<'a>(&'a self, filter: &'a MachineFilter) -> Pending<'a, Vec<Machine>>;
+
+    /// Ids, versions and owners of the machines that match, in the order of their creation; one
+    /// query that reads no machine.
+    fn machine_heads<'a>(&'a self, filter: &'a MachineFilter) -> Pending<'a, Vec<MachineHead>>;
 
     /// Adds a machine; returns it with version 1.
     fn add(&self, new: NewMachine) -> Pending<'_, Machine, AddError>;
@@ -212,6 +216,10 @@ pub trait Store: Debug + Send + Sync + 'static {
         id: u64,
         version: u64,
     ) -> Pending<'_, (), DocumentError>;
+
+    /// A text that changes whenever a document changes that a machine's view may be made from;
+    /// one query.
+    fn documents_stamp(&self) -> Pending<'_, String>;
 
     // --- the end ---
 

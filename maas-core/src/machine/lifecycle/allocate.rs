@@ -27,3 +27,15 @@ pub(super) fn acquire(
     change.machine.agent_name = agent_name.to_owned();
     change.move_to(Status::Allocated)
 }
+
+/// Gives a machine to another user as it is; a locked one too, since its owner goes away. It keeps
+/// its credentials: what is deployed on it goes on.
+pub(super) fn transfer(change: &mut Change<'_>, actor: &Actor, to: &str) -> Result<(), Refusal> {
+    permission::require(actor, &change.machine, Permission::AdminRead, "transfer")?;
+    if change.machine.owner.is_none() {
+        return Err(Refusal::NotAllocated);
+    }
+    change.command("User transferring node", actor, to);
+    change.machine.owner = Some(to.to_owned());
+    Ok(())
+}

@@ -7,6 +7,7 @@ use super::text::{clean, number};
 use super::{Fault, Worked};
 use crate::store::document::RawDocument;
 use crate::store::error::DocumentError;
+use crate::store::filter::UNSEEN;
 
 /// The first of `count` fresh numbers.
 pub(super) async fn next_ids(
@@ -68,6 +69,27 @@ pub(super) async fn list(pool: &AnyPool, kind: &'static str) -> Result<Vec<RawDo
         .iter()
         .map(read)
         .collect()
+}
+
+/// Count, versions and highest number of each kind. Numbers are never given twice and versions
+/// only rise, so that no other documents have the same.
+pub(super) async fn stamp(pool: &AnyPool) -> Result<String, Fault> {
+    let rows = sqlx::query(
+        "SELECT kind, COUNT(*), CAST(SUM(version) AS BIGINT), MAX(id) FROM document \
+         GROUP BY kind ORDER BY kind",
+    )
+    .fetch_all(pool)
+    .await?;
+    let mut stamp = String::new();
+    for row in &rows {
+        let kind: String = row.try_get(0)?;
+        if !UNSEEN.contains(&kind.as_str()) {
+            let (count, versions, highest): (i64, i64, i64) =
+                (row.try_get(1)?, row.try_get(2)?, row.try_get(3)?);
+            stamp.push_str(&format!("{kind} {count} {versions} {highest};"));
+        }
+    }
+    Ok(stamp)
 }
 
 /// Adds a document.

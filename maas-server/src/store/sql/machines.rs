@@ -18,7 +18,7 @@ use crate::store::change::{
     Attachment, AttachmentChange, Change, NewMachine, ScriptOutput, WaitingEffects,
 };
 use crate::store::error::{AddError, CommitError, Duplicate};
-use crate::store::filter::{MachineFilter, architecture};
+use crate::store::filter::{MachineFilter, MachineHead, architecture};
 
 /// The kind of the numbers that keep machines in the order of their creation.
 const ORDER: &str = "machine";
@@ -55,7 +55,39 @@ pub(super) async fn find(pool: &AnyPool, by: By, value: &str) -> Result<Option<M
 
 /// The machines that match.
 pub(super) async fn list(pool: &AnyPool, filter: &MachineFilter) -> Result<Vec<Machine>, Fault> {
-    let mut query = Text::new("SELECT version, body FROM machine");
+    let (sql, arguments) = matching("SELECT version, body FROM machine", filter)?;
+    let mut rows = sqlx::query_with(AssertSqlSafe(sql), arguments).fetch(pool);
+    let mut machines = Vec::new();
+    while let Some(row) = rows.try_next().await? {
+        machines.push(read(&row)?);
+        if machines.len() % AT_ONCE == 0 {
+            tokio::task::yield_now().await;
+        }
+    }
+    Ok(machines)
+}
+
+/// Ids, versions and owners of the machines that match.
+pub(super) async fn heads(
+    pool: &AnyPool,
+    filter: &MachineFilter,
+) -> Result<Vec<MachineHead>, Fault> {
+    let (sql, arguments) = matching("SELECT system_id, version, owner FROM machine", filter)?;
+    let rows = sqlx::query_with(AssertSqlSafe(sql), arguments).fetch_all(pool).await?;
+    rows.iter()
+        .map(|row| {
+            Ok(MachineHead {
+                system_id: row.try_get::<&str, _>(0)?.parse()?,
+                version: u64::try_from(row.try_get::<i64, _>(1)?)?,
+                owner: row.try_get(2)?,
+            })
+        })
+        .collect()
+}
+
+/// A query of the machines that match, in the order of their creation.
+fn matching(select: &'static str, filter: &MachineFilter) -> Result<(String, AnyArguments), Fault> {
+    let mut query = Text::new(select);
     query.among("system_id IN ", filter.ids.iter().map(SystemId::as_str))?;
     query.among("status IN ", filter.statuses.iter().map(|&status| status as i64))?;
     query.among("owner IN ", filter.owners.iter().map(|text| clean(text)))?;
@@ -83,16 +115,7 @@ pub(super) async fn list(pool: &AnyPool, filter: &MachineFilter) -> Result<Vec<M
         query.bind(clean(tag))?.push(")");
     }
     query.push(" ORDER BY seq");
-    let (sql, arguments) = query.into_parts();
-    let mut rows = sqlx::query_with(AssertSqlSafe(sql), arguments).fetch(pool);
-    let mut machines = Vec::new();
-    while let Some(row) = rows.try_next().await? {
-        machines.push(read(&row)?);
-        if machines.len() % AT_ONCE == 0 {
-            tokio::task::yield_now().await;
-        }
-    }
-    Ok(machines)
+    Ok(query.into_parts())
 }
 
 /// Machines whose deadline has come.

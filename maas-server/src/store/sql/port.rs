@@ -13,7 +13,7 @@ use crate::store::account::{ApiKey, SshKey, User};
 use crate::store::change::{Attachment, Change, NewMachine, ScriptOutput, Settled, StoredEffect};
 use crate::store::document::RawDocument;
 use crate::store::error::{AccountError, AddError, CommitError, DocumentError};
-use crate::store::filter::{MachineFilter, RecordFilter, StoredRecord};
+use crate::store::filter::{MachineFilter, MachineHead, RecordFilter, StoredRecord};
 use crate::store::{Pending, Store};
 
 impl SqlStore {
@@ -47,6 +47,17 @@ impl Store for SqlStore {
             filter.check()?;
             self.read(machines::list(&self.pool, filter)).await
         })
+    }
+
+    fn machine_heads<'a>(&'a self, filter: &'a MachineFilter) -> Pending<'a, Vec<MachineHead>> {
+        Box::pin(async move {
+            filter.check()?;
+            self.read(machines::heads(&self.pool, filter)).await
+        })
+    }
+
+    fn documents_stamp(&self) -> Pending<'_, String> {
+        self.read(documents::stamp(&self.pool))
     }
 
     fn add(&self, new: NewMachine) -> Pending<'_, Machine, AddError> {

@@ -56,6 +56,7 @@ fn events() -> Vec<Event> {
             Event::OverrideFailedTesting { actor: who(), comment: text() },
             Event::EnterRescueMode { actor: who() },
             Event::ExitRescueMode { actor: who() },
+            Event::Transfer { actor: who(), to: "eve".into() },
             Event::Lock { actor: who(), comment: text() },
             Event::Unlock { actor: who(), comment: text() },
             Event::PowerOn { actor: who() },
@@ -122,6 +123,7 @@ const fn actor_of(event: &Event) -> Option<&Actor> {
         | Event::OverrideFailedTesting { actor, .. }
         | Event::EnterRescueMode { actor }
         | Event::ExitRescueMode { actor }
+        | Event::Transfer { actor, .. }
         | Event::Lock { actor, .. }
         | Event::Unlock { actor, .. }
         | Event::PowerOn { actor }
@@ -181,7 +183,9 @@ fn check(before: &Machine, event: &Event, now: Timestamp, outcome: &Outcome) {
     let examined = matches!(before.status, Status::Commissioning | Status::Testing)
         && before.deployment.is_none()
         && matches!(after.status, Status::New | Status::Ready);
-    let kept = examined || before.owner == after.owner;
+    // What is deployed goes on under its new holder.
+    let transferred = matches!(event, Event::Transfer { .. });
+    let kept = examined || transferred || before.owner == after.owner;
     let rotated = if kept && !matches!(event, Event::Commission { .. }) {
         before.credentials.clone()
     } else {
@@ -215,7 +219,8 @@ fn check(before: &Machine, event: &Event, now: Timestamp, outcome: &Outcome) {
 /// Refusals that must come.
 fn check_refused(before: &Machine, event: &Event, refused: bool) {
     let Some(actor) = actor_of(event) else { return };
-    let is_lock = matches!(event, Event::Lock { .. } | Event::Unlock { .. });
+    let is_lock =
+        matches!(event, Event::Lock { .. } | Event::Unlock { .. } | Event::Transfer { .. });
     if before.locked && !is_lock {
         assert!(refused, "locked, and yet {event:?}");
     }

@@ -1,0 +1,144 @@
+//! What a list costs, and what it says to who asks again.
+
+use std::collections::BTreeMap;
+
+use ::http::header;
+use maas_core::machine::hardware::{Disk, Interface};
+use maas_core::machine::{Machine, Status};
+use serde_json::Value;
+
+use super::{Answer, World};
+
+/// A machine with five interfaces and six disks.
+fn furnished(machine: &mut Machine) {
+    machine.hardware.disks = (0..6)
+        .map(|number| Disk { name: format!("sd{number}"), size: 1 << 40, ..Disk::default() })
+        .collect();
+    machine.hardware.interfaces = (0..5)
+        .map(|number| Interface { name: format!("eth{number}"), ..Interface::default() })
+        .collect();
+}
+
+async fn fill(world: &World, count: usize) {
+    for _ in 0..count {
+        world.machine(Status::Ready, furnished).await;
+    }
+    world.store.take();
+}
+
+/// What a list costs besides finding out who asks.
+async fn cost(world: &World, path: &str) -> (Answer, BTreeMap<&'static str, usize>) {
+    world.store.take();
+    let answer = world.get(path).await;
+    let mut calls = world.store.take();
+    for name in ["machine_by_token", "api_key", "user"] {
+        calls.remove(name);
+    }
+    (answer, calls)
+}
+
+async fn again(world: &World, path: &str, tag: &str) -> (Answer, BTreeMap<&'static str, usize>) {
+    world.store.take();
+    let request = ::http::Request::get(format!("/MAAS/api/2.0/{path}"))
+        .header(header::AUTHORIZATION, world.sign("root"))
+        .header(header::IF_NONE_MATCH, tag)
+        .body(http_body_util::Full::default())
+        .unwrap();
+    let answer = world.send(request).await;
+    (answer, world.store.take())
+}
+
+#[tokio::test]
+async fn a_list_of_a_thousand_costs_as_many_queries_as_a_list_of_ten() {
+    let world = World::new().await;
+    fill(&world, 10).await;
+    let (ten, few) = cost(&world, "machines/").await;
+    assert_eq!(ten.json().as_array().unwrap().len(), 10);
+    fill(&world, 990).await;
+    let (thousand, many) = cost(&world, "machines/").await;
+    let list = thousand.json();
+    assert_eq!(list.as_array().unwrap().len(), 1000);
+    assert_eq!(few, many);
+    assert_eq!((many["machine_heads"], many["machines"]), (1, 1));
+    // Nothing has changed: the machines themselves are not read again.
+    let (warm, calls) = cost(&world, "machines/").await;
+    assert!(!calls.contains_key("machines"), "{calls:?}");
+    assert_eq!(warm.json(), list);
+
+    let tag = warm.header(header::ETAG).to_owned();
+    assert!(tag.starts_with('"'), "a strong tag: {tag}");
+    let (unchanged, calls) = again(&world, "machines/", &tag).await;
+    assert_eq!((unchanged.status.as_u16(), unchanged.body.len()), (304, 0));
+    assert_eq!(unchanged.header(header::ETAG), tag);
+    assert!(!calls.contains_key("machines") && !calls.contains_key("documents"), "{calls:?}");
+
+    // Tags and event lists do not grow with the machines either.
+    let (_, events) = cost(&world, "events/?op=query").await;
+    assert!(events.values().all(|count| *count <= 1), "{events:?}");
+}
+
+#[tokio::test]
+async fn a_tag_ends_with_every_change_that_a_client_would_see() {
+    let world = World::new().await;
+    let machine = world.machine(Status::Ready, furnished).await;
+    let path = format!("machines/{}/", machine.system_id);
+    let mut tag = world.get("machines/").await.header(header::ETAG).to_owned();
+    for (what, form) in [
+        (path.as_str(), &[("hostname", "renamed")] as &[(&str, &str)]),
+        ("zones/default/", &[("description", "the cellar")]),
+        ("resourcepool/0/", &[("description", "the first")]),
+    ] {
+        let changed = world.call("root", "PUT", what, form).await;
+        assert_eq!(changed.status, 200, "{what}: {}", changed.text());
+        let (answer, _) = again(&world, "machines/", &tag).await;
+        assert_eq!(answer.status, 200, "{what}");
+        let shown = answer.json()[0].to_string();
+        assert!(shown.contains(form[0].1), "{what}: {shown}");
+        tag = answer.header(header::ETAG).to_owned();
+    }
+    // Another question has another tag, and who may see less gets less.
+    world.post(&format!("{path}?op=mark_broken"), &[]).await;
+    world.machine(Status::Allocated, |_| {}).await;
+    let all = world.get("machines/").await;
+    let ann = world.call("ann", "GET", "machines/", &[]).await;
+    assert_ne!(all.header(header::ETAG), ann.header(header::ETAG));
+    assert_eq!(all.json().as_array().unwrap().len(), 2);
+    assert_eq!(ann.json().as_array().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_part_of_the_list_and_of_each_machine_can_be_asked_for() {
+    let world = World::new().await;
+    fill(&world, 5).await;
+    let names = |list: &Value| -> Vec<String> {
+        let list = list.as_array().unwrap().iter();
+        list.map(|one| one["hostname"].as_str().unwrap().to_owned()).collect()
+    };
+    let all = names(&world.get("machines/").await.json());
+    let part = world.get("machines/?offset=1&limit=2").await.json();
+    assert_eq!(names(&part), all[1..3]);
+    assert!(part[0].get("interface_set").is_some());
+    let narrow = world.get("machines/?fields=hostname,status_name").await.json();
+    assert_eq!(names(&narrow), all);
+    assert_eq!(narrow[0].as_object().unwrap().len(), 2);
+    assert_eq!(world.get("machines/?offset=99").await.json(), serde_json::json!([]));
+    assert_eq!(world.get("machines/?limit=x").await.status, 400);
+    let events = world.get("events/?op=query&fields=id,type&offset=0").await.json();
+    let first = &events["events"][0];
+    assert!(first.is_null() || first.as_object().unwrap().len() == 2, "{first}");
+}
+
+#[tokio::test]
+async fn a_long_list_is_streamed_and_says_the_same_as_short_ones() {
+    let world = World::new().await;
+    fill(&world, 150).await;
+    let long = world.get("machines/").await;
+    assert_eq!(long.header(header::CONTENT_LENGTH), "", "it is sent in chunks");
+    let mut pieces = Vec::new();
+    for offset in [0, 50, 100] {
+        let piece = world.get(&format!("machines/?limit=50&offset={offset}")).await;
+        assert_ne!(piece.header(header::CONTENT_LENGTH), "");
+        pieces.extend(piece.json().as_array().unwrap().clone());
+    }
+    assert_eq!(long.json().as_array().unwrap(), &pieces);
+}
