@@ -161,6 +161,7 @@ pub(super) async fn commission_event(
     Ok(Event::Commission {
         actor: actor(request)?,
         enable_ssh: request.fields().flag("enable_ssh")?.unwrap_or(false),
+        skip_networking: request.fields().flag("skip_networking")?.unwrap_or(false),
         scripts,
     })
 }
