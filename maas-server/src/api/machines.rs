@@ -75,8 +75,8 @@ pub(super) async fn find(
 }
 
 /// A machine as an answer.
-pub(super) fn reply(machine: &Machine) -> Result<Reply, Problem> {
-    Reply::json(&view::machine::full(machine))
+pub(super) async fn reply(region: &Region, machine: &Machine) -> Result<Reply, Problem> {
+    Reply::json(&view::machine::full(machine, &region.networks().await?))
 }
 
 async fn list(region: Arc<Region>, request: Request) -> Result<Reply, Problem> {
@@ -87,7 +87,9 @@ async fn list(region: Arc<Region>, request: Request) -> Result<Reply, Problem> {
         allows(&actor, machine, Permission::View)
             && (domains.is_empty() || domains.contains(&machine.domain))
     });
-    Reply::json(&visible.map(view::machine::full).collect::<Vec<_>>())
+    let networks = region.networks().await?;
+    let shown = visible.map(|machine| view::machine::full(machine, &networks));
+    Reply::json(&shown.collect::<Vec<_>>())
 }
 
 async fn list_allocated(region: Arc<Region>, request: Request) -> Result<Reply, Problem> {
@@ -95,11 +97,13 @@ async fn list_allocated(region: Arc<Region>, request: Request) -> Result<Reply, 
     let Some((mut filter, _)) = filter(request.fields())? else { return Reply::json(&[(); 0]) };
     filter.owners = vec![actor.username];
     let machines = region.store.machines(&filter).await.map_err(Problem::internal)?;
-    Reply::json(&machines.iter().map(view::machine::full).collect::<Vec<_>>())
+    let networks = region.networks().await?;
+    let shown = machines.iter().map(|machine| view::machine::full(machine, &networks));
+    Reply::json(&shown.collect::<Vec<_>>())
 }
 
 async fn read(region: Arc<Region>, request: Request) -> Result<Reply, Problem> {
-    reply(&find(&region, &request, Permission::View).await?)
+    reply(&region, &find(&region, &request, Permission::View).await?).await
 }
 
 async fn update(region: Arc<Region>, request: Request) -> Result<Reply, Problem> {
@@ -168,14 +172,17 @@ async fn update(region: Arc<Region>, request: Request) -> Result<Reply, Problem>
             Ok(Vec::new())
         })
         .await?;
-    reply(&changed)
+    reply(&region, &changed).await
 }
 
-async fn remove(region: Arc<Region>, request: Request) -> Result<Reply, Problem> {
+pub(super) async fn remove(region: Arc<Region>, request: Request) -> Result<Reply, Problem> {
     for _ in 0..ATTEMPTS {
         let machine = find(&region, &request, Permission::Admin).await?;
         match region.store.delete(&machine.system_id, machine.version).await {
-            Ok(()) => return Ok(Reply::no_content()),
+            Ok(()) => {
+                crate::devices::machine_deleted(&region, &machine).await?;
+                return Ok(Reply::no_content());
+            }
             Err(crate::store::CommitError::Conflict { .. }) => {}
             Err(crate::store::CommitError::Gone { .. }) => {
                 return Err(Problem::not_found(NO_MACHINE));
@@ -210,7 +217,7 @@ async fn query_power_state(region: Arc<Region>, request: Request) -> Result<Repl
 }
 
 /// The filters of a list; domains are compared afterwards. `None` when nothing can match.
-fn filter(fields: &Fields) -> Result<Option<(MachineFilter, Vec<String>)>, Problem> {
+pub(super) fn filter(fields: &Fields) -> Result<Option<(MachineFilter, Vec<String>)>, Problem> {
     let words = |name: &str| -> Result<Vec<String>, Problem> {
         Ok(fields.words(name)?.into_iter().map(str::to_owned).collect())
     };
