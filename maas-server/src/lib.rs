@@ -9,6 +9,7 @@
 //! | [`metadata`] | what a machine's own software asks for and reports |
 //! | [`rack`] | boot loaders, their configurations, image files |
 //! | [`images`] | boot sources, synchronisation, the image store |
+//! | [`ipam`] | networks and addresses |
 //! | [`worker`] | performs effects, watches deadlines |
 //! | [`power`] | power drivers |
 //! | [`store`] | persistence: SQLite, PostgreSQL, memory |
@@ -29,6 +30,7 @@ mod deploy;
 pub mod entropy;
 pub mod http;
 pub mod images;
+pub mod ipam;
 pub mod log;
 pub mod metadata;
 pub mod metrics;
