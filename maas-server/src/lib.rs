@@ -20,6 +20,7 @@
 #![forbid(unsafe_code)]
 
 pub mod accounts;
+mod addresses;
 pub mod api;
 pub mod cli;
 pub mod clock;
@@ -27,6 +28,7 @@ pub mod commands;
 pub mod config;
 pub mod data_dir;
 mod deploy;
+pub mod devices;
 pub mod entropy;
 pub mod http;
 pub mod images;
@@ -35,6 +37,8 @@ pub mod log;
 pub mod metadata;
 pub mod metrics;
 mod names;
+mod networks;
+mod nodes;
 mod plan;
 pub mod power;
 mod problems;

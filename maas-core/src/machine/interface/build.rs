@@ -150,7 +150,7 @@ impl Interfaces {
     }
 
     /// The first configuration: AUTO in the subnet where it had an address when it is the boot
-    /// interface, DHCP when no such subnet is known; the others are only up.
+    /// interface, DHCP when no such subnet is ours; the others are only up.
     fn configure(
         &mut self,
         id: u64,
@@ -165,11 +165,12 @@ impl Interfaces {
         let vlan = subnet
             .map(|(_, subnet)| subnet.vlan)
             .or_else(|| places.default_vlan.filter(|_| connected));
+        let ours = subnet.filter(|(_, subnet)| places.is_ours(subnet)).map(|(id, _)| id);
         let subnet = subnet.map(|(id, _)| id);
-        let link = match subnet {
+        let link = match ours {
             Some(subnet) if boots => Some((LinkMode::Auto, Some(subnet))),
             None if boots => Some((LinkMode::Dhcp, None)),
-            subnet if connected => Some((LinkMode::LinkUp, subnet)),
+            _ if connected => Some((LinkMode::LinkUp, subnet)),
             _ => None,
         };
         let link = link.map(|(mode, subnet)| Link { id: self.next_id(), mode, subnet, ip: None });

@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 
 pub use edit::{Edit, Node};
 pub use gateway::{DefaultGateway, DefaultGateways};
-pub use link::{Link, LinkMode};
+pub use link::{InvalidLinkMode, Link, LinkMode};
 pub use places::{Places, RouteFacts, SubnetFacts, VlanFacts};
 pub use refusal::Refusal;
 pub use usage::AcquiredBridges;

@@ -6,8 +6,10 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use maas_netconfig::{Mtu, Vid};
 
+use crate::ipam::{DEFAULT_VLAN, Networks};
+
 /// The networks around the machines; made once for a request, whatever the number of machines.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Places {
     /// VLANs by number.
     pub vlans: BTreeMap<u64, VlanFacts>,
@@ -66,7 +68,77 @@ pub struct RouteFacts {
     pub metric: u32,
 }
 
+impl Default for Places {
+    /// Nothing but the VLAN that is there from the start.
+    fn default() -> Self {
+        Self {
+            vlans: BTreeMap::new(),
+            subnets: BTreeMap::new(),
+            routes: Vec::new(),
+            default_vlan: Some(DEFAULT_VLAN),
+            search: Vec::new(),
+            name_servers: Vec::new(),
+        }
+    }
+}
+
+impl From<&Networks> for Places {
+    fn from(networks: &Networks) -> Self {
+        let vlans = networks.vlans().iter().map(|(id, vlan)| {
+            let facts = VlanFacts {
+                vid: vlan.vid,
+                fabric: vlan.fabric_id,
+                mtu: vlan.mtu,
+                dhcp_on: vlan.dhcp_on,
+            };
+            (id, facts)
+        });
+        let subnets = networks.subnets().iter().map(|(id, subnet)| {
+            let facts = SubnetFacts {
+                cidr: subnet.cidr,
+                vlan: subnet.vlan_id,
+                gateway: subnet.gateway_ip,
+                dns_servers: subnet.dns_servers.clone(),
+                allow_dns: subnet.allow_dns,
+                rack_dns: Vec::new(),
+            };
+            (id, facts)
+        });
+        let routes = networks.static_routes().iter().filter_map(|(_, route)| {
+            Some(RouteFacts {
+                source: route.source,
+                destination: networks.subnets().get(route.destination)?.cidr,
+                gateway: route.gateway_ip,
+                metric: route.metric,
+            })
+        });
+        let mut search: Vec<String> = networks
+            .domains()
+            .iter()
+            .filter(|(_, domain)| domain.authoritative)
+            .map(|(_, domain)| domain.name.clone())
+            .collect();
+        search.sort_unstable();
+        Self {
+            vlans: vlans.collect(),
+            subnets: subnets.collect(),
+            routes: routes.collect(),
+            default_vlan: Some(DEFAULT_VLAN),
+            search,
+            name_servers: Vec::new(),
+        }
+    }
+}
+
 impl Places {
+    /// Whether a machine can be given a fixed address here: somebody said how the subnet is left,
+    /// or this server gives out its addresses. Of any other the only thing that is known is that
+    /// another DHCP server has it.
+    #[must_use]
+    pub fn is_ours(&self, subnet: &SubnetFacts) -> bool {
+        subnet.gateway.is_some() || self.vlans.get(&subnet.vlan).is_some_and(|vlan| vlan.dhcp_on)
+    }
+
     /// The smallest subnet that the address is in.
     #[must_use]
     pub fn subnet_of(&self, ip: IpAddr) -> Option<(u64, &SubnetFacts)> {
