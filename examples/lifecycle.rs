@@ -28,7 +28,12 @@ fn main() -> Result<(), Box<dyn Error>> {
         signal(SignalStatus::Commissioning),
         signal(SignalStatus::Ok),
         // An administrator commissions it thoroughly.
-        Event::Commission { actor: admin, enable_ssh: false, scripts: Vec::new() },
+        Event::Commission {
+            actor: admin,
+            enable_ssh: false,
+            skip_networking: false,
+            scripts: Vec::new(),
+        },
         boot(),
         signal(SignalStatus::Working),
         signal(SignalStatus::Ok),

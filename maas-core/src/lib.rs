@@ -13,6 +13,7 @@ pub mod deploy;
 pub mod explain;
 pub mod id;
 pub mod image;
+pub mod ipam;
 pub mod machine;
 pub mod runner;
 pub mod secret;

@@ -3,14 +3,19 @@
 
 mod order;
 
+use std::sync::Arc;
+
 use maas_core::commission::result::ScriptType;
 use maas_core::commission::script::{Choice, choose};
 use maas_core::deploy::{DeploymentPlan, Endpoints, Facts, PlanProblem, Requester};
+use maas_core::machine::interface::network::to_network;
+use maas_core::machine::interface::{AcquiredBridges, LinkMode};
 use maas_core::machine::{Actor, Event, Machine, Refusal, Status};
 use maas_core::secret::Secret;
 use serde_json::{Value, json};
 
 pub(crate) use self::order::Order;
+use crate::addresses::Claims;
 use crate::http::{FieldErrors, Problem};
 use crate::places;
 use crate::plan;
@@ -51,18 +56,23 @@ pub(crate) async fn plan(
         places::kernel_options(region, Some(machine)).await.map_err(Problem::internal)?;
     options.ntp = settings.ntp_servers();
     options.apt.http_proxy = settings.http_proxy();
+    if machine.configuration.network.is_none() {
+        options.network = to_network(machine, &region.networks().await?.places);
+    }
     let facts = Facts::from(&machine.hardware);
     let images = region.images.current();
     DeploymentPlan::new(machine, &facts, &images, &options, endpoints).map_err(refused)
 }
 
-/// Deploys: plan first, then the machine's state, the plan and the user data in one transaction.
+/// Deploys: plan first, then the machine's state, its addresses, the plan and the user data in one
+/// transaction. The addresses are claimed before it and given back when it fails.
 pub(crate) async fn deploy(
-    region: &Region,
-    machine: &Machine,
-    actor: &Actor,
-    order: &Order,
-    endpoints: &Endpoints,
+    region: Arc<Region>,
+    machine: Machine,
+    actor: Actor,
+    order: Order,
+    bridges: Option<AcquiredBridges>,
+    endpoints: Endpoints,
     comment: String,
 ) -> Result<Machine, Problem> {
     if !matches!(machine.status, Status::Ready | Status::Allocated) {
@@ -73,7 +83,7 @@ pub(crate) async fn deploy(
     }
     // Allocation gives fresh credentials, which the plan holds: it is computed again after it.
     // The first one shows every mistake while the machine is still nobody's.
-    plan(region, machine, actor, order, endpoints).await?;
+    plan(&region, &machine, &actor, &order, &endpoints).await?;
     let machine = if machine.status == Status::Ready {
         let event = Event::Allocate {
             actor: actor.clone(),
@@ -82,30 +92,61 @@ pub(crate) async fn deploy(
         };
         applied(region.apply(&machine.system_id, &event, Extras::default()).await)?
     } else {
-        machine.clone()
+        machine
     };
-    let plan = plan(region, &machine, actor, order, endpoints).await?;
+    let mut planned = machine.clone();
+    if let Some(wanted) = bridges {
+        planned.interfaces.bridge_all(wanted);
+    }
+    let mut claims = Claims::new(&region, machine.system_id.clone(), &actor.username);
+    // A network that was given as a whole brings its own addresses.
+    if machine.configuration.network.is_none() {
+        let claimed =
+            claims.cover(&machine.interfaces, &mut planned.interfaces, LinkMode::Auto).await;
+        if let Err(problem) = claimed {
+            claims.undo().await;
+            return Err(problem);
+        }
+    }
+    let deployed = start(&region, &machine, &planned, &actor, &order, &endpoints, comment).await;
+    if deployed.is_err() {
+        claims.undo().await;
+    }
+    deployed
+}
+
+/// Plans with the addresses and starts.
+async fn start(
+    region: &Region,
+    machine: &Machine,
+    planned: &Machine,
+    actor: &Actor,
+    order: &Order,
+    endpoints: &Endpoints,
+    comment: String,
+) -> Result<Machine, Problem> {
+    let plan = plan(region, planned, actor, order, endpoints).await?;
     let all = region.scripts().await?;
     let scripts =
         choose(&all, ScriptType::Deployment, &Choice::Automatic).map_err(Problem::internal)?;
-    let runs = region.runs(&machine, &scripts, &std::collections::BTreeMap::new()).await?;
+    let runs = region.runs(machine, &scripts, &std::collections::BTreeMap::new()).await?;
     let bytes = serde_json::to_vec(&plan).map_err(Problem::internal)?;
     let extras = Extras {
         plan: AttachmentChange::Set(Secret::new(bytes)),
         user_data: plan.user_data().map_or(AttachmentChange::Clear, |user_data| {
             AttachmentChange::Set(Secret::new(user_data.to_vec()))
         }),
+        interfaces: Some(planned.interfaces.clone()),
         ..Extras::default()
     };
     let deployment = Box::new(plan.summary());
-    let planned_for = machine.credentials.clone();
     let result = region
-        .apply_with(&machine.system_id, extras, |machine| {
-            // Released and allocated in between: the plan is not this allocation's.
-            if machine.credentials != planned_for {
+        .apply_with(&machine.system_id, extras, |now| {
+            // Released and allocated, or edited, in between: the plan is not this machine's.
+            if now.credentials != machine.credentials || now.interfaces != machine.interfaces {
                 return Err(Refusal::WrongStatus {
                     action: "deploy".to_owned(),
-                    status: machine.status,
+                    status: now.status,
                 });
             }
             Ok(Event::Deploy {
@@ -160,6 +201,7 @@ pub(crate) fn shown(plan: &DeploymentPlan) -> Value {
         "datasource": plan.datasource, "warnings": plan.warnings, "ignored": plan.ignored,
         "digest": plan.digest(), "artefacts": artefacts,
         "command_line": plan.boot.command_line.render(&plan.endpoints),
+        "network": plan.artefact("network-target.yaml").and_then(|artefact| artefact.text()),
     })
 }
 

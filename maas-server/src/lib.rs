@@ -10,6 +10,7 @@
 //! | [`rack`] | boot loaders, their configurations, image files |
 //! | [`images`] | boot sources, synchronisation, the image store |
 //! | [`ui`] | the web page, which is one more client of the API |
+//! | [`ipam`] | networks and addresses |
 //! | [`worker`] | performs effects, watches deadlines |
 //! | [`power`] | power drivers |
 //! | [`store`] | persistence: SQLite, PostgreSQL, memory |
@@ -20,6 +21,7 @@
 #![forbid(unsafe_code)]
 
 pub mod accounts;
+mod addresses;
 pub mod api;
 pub mod cli;
 pub mod clock;
@@ -27,13 +29,17 @@ pub mod commands;
 pub mod config;
 pub mod data_dir;
 mod deploy;
+pub mod devices;
 pub mod entropy;
 pub mod http;
 pub mod images;
+pub mod ipam;
 pub mod log;
 pub mod metadata;
 pub mod metrics;
 mod names;
+mod networks;
+mod nodes;
 mod places;
 mod plan;
 pub mod power;

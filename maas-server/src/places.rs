@@ -7,6 +7,9 @@ use maas_core::machine::Machine;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use crate::devices::Device;
+use crate::http::Problem;
+use crate::networks::Snapshot;
 use crate::region::{ApplyError, Region};
 use crate::store::{Document, DocumentError, MachineFilter, Store, StoreError, Stored};
 
@@ -173,17 +176,29 @@ impl Place for Pool {
 pub(crate) struct Catalogue {
     zones: Vec<Stored<Zone>>,
     pools: Vec<Stored<Pool>>,
+    networks: Snapshot,
 }
 
 impl Catalogue {
-    /// Two queries, however many machines are shown.
-    pub(crate) async fn load(store: &dyn Store) -> Result<Self, StoreError> {
-        Ok(Self { zones: store.list().await?, pools: store.list().await? })
+    /// A fixed number of queries, however many machines are shown.
+    pub(crate) async fn load(region: &Region) -> Result<Self, Problem> {
+        Ok(Self {
+            zones: region.store.list().await.map_err(Problem::internal)?,
+            pools: region.store.list().await.map_err(Problem::internal)?,
+            networks: region.networks().await?,
+        })
+    }
+
+    /// A device as the API shows it.
+    pub(crate) fn show_device(&self, device: &Device) -> Value {
+        let mut view = crate::api::view::device::full(device, &self.networks);
+        view["zone"] = named(&self.zones, &device.zone);
+        view
     }
 
     /// A machine as the API shows it.
     pub(crate) fn show(&self, machine: &Machine) -> Value {
-        let mut view = crate::api::view::machine::full(machine);
+        let mut view = crate::api::view::machine::full(machine, &self.networks);
         view["zone"] = named(&self.zones, &machine.zone);
         view["pool"] = named(&self.pools, &machine.pool);
         view

@@ -39,6 +39,9 @@ pub enum Event {
         actor: Actor,
         /// Leave the ephemeral OS up with SSH afterwards.
         enable_ssh: bool,
+        /// Keep the configuration of the interfaces.
+        #[serde(default)]
+        skip_networking: bool,
         /// The commissioning and testing scripts to run, with fresh ids, all pending.
         scripts: Vec<ScriptRun>,
     },

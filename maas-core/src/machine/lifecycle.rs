@@ -79,8 +79,8 @@ pub fn apply(machine: &Machine, event: &Event, context: &Context) -> Result<Outc
     let mut change = Change::new(machine, context);
     let it = &mut change;
     match event {
-        Event::Commission { actor, enable_ssh, scripts } => {
-            commission::start(it, actor, *enable_ssh, scripts)
+        Event::Commission { actor, enable_ssh, skip_networking, scripts } => {
+            commission::start(it, actor, *enable_ssh, *skip_networking, scripts)
         }
         Event::Test { actor, enable_ssh, scripts } => test::start(it, actor, *enable_ssh, scripts),
         Event::Allocate { actor, agent_name, comment } => {

@@ -3,6 +3,7 @@
 pub mod effect;
 pub mod event;
 pub mod hardware;
+pub mod interface;
 pub mod lifecycle;
 pub mod new;
 pub mod permission;
@@ -30,6 +31,8 @@ pub use refusal::{Precondition, Refusal, RefusalKind};
 pub use status::Status;
 
 use hardware::Hardware;
+use interface::build::Known;
+use interface::{Interfaces, Places};
 
 use crate::commission::result::ScriptRun;
 use crate::id::SystemId;
@@ -107,6 +110,12 @@ pub struct Machine {
     /// What commissioning found; empty before.
     #[serde(default)]
     pub hardware: Hardware,
+    /// Its network interfaces and how each is configured.
+    #[serde(default)]
+    pub interfaces: Interfaces,
+    /// Whether the commissioning that runs keeps their configuration (`skip_networking`).
+    #[serde(default)]
+    pub skip_networking: bool,
     /// What the user decides about it before it is deployed.
     #[serde(default)]
     pub configuration: crate::deploy::Configuration,
@@ -204,8 +213,9 @@ impl Machine {
     }
 
     /// Takes over what commissioning found. MAC addresses are only added: an interface that is
-    /// unplugged today still belongs to the machine.
-    pub fn learn(&mut self, hardware: &Hardware) {
+    /// unplugged today still belongs to the machine. The interfaces are built anew, unless the
+    /// commissioning keeps their configuration.
+    pub fn learn(&mut self, hardware: &Hardware, places: &Places) {
         self.mac_addresses.extend(hardware.mac_addresses().filter_map(new::normal_mac));
         if let Some(uuid) = &hardware.hardware_uuid {
             self.hardware_uuid = Some(uuid.to_lowercase());
@@ -214,5 +224,63 @@ impl Machine {
             self.tags.insert("virtual".to_owned());
         }
         self.hardware = hardware.clone();
+        self.interfaces = if self.skip_networking {
+            self.interfaces.refreshed(self.known_cards(), places)
+        } else {
+            self.interfaces.rebuilt(self.known_cards(), places)
+        };
+    }
+
+    fn known_cards(&self) -> Known<'_> {
+        Known {
+            hardware: &self.hardware,
+            macs: &self.mac_addresses,
+            boot_mac: self.boot.boot_mac.as_deref(),
+        }
+    }
+
+    /// Builds the interfaces from what is known of the cards, when nobody has yet: after the
+    /// machine was added, or stored by a version that did not keep them.
+    pub fn ensure_interfaces(&mut self, places: &Places) {
+        if self.interfaces.is_unborn() {
+            self.interfaces = self.interfaces.rebuilt(self.known_cards(), places);
+        }
+    }
+
+    /// Changes one interface; returns the number of the one that the change is about.
+    ///
+    /// # Errors
+    ///
+    /// [`interface::Refusal`]; nothing has changed then.
+    pub fn edit_interfaces(
+        &mut self,
+        edit: &interface::Edit,
+        places: &Places,
+    ) -> Result<Option<u64>, interface::Refusal> {
+        if self.configuration.network.is_some() {
+            return Err(interface::Refusal::NetworkGiven);
+        }
+        let node = interface::Node::Machine(self.status);
+        let (after, id) = self.interfaces.edit(edit, node, places)?;
+        let had: BTreeSet<String> = self.interfaces.macs().map(|mac| mac.to_string()).collect();
+        let has: BTreeSet<String> = after.macs().map(|mac| mac.to_string()).collect();
+        self.mac_addresses.retain(|mac| has.contains(mac) || !had.contains(mac));
+        self.mac_addresses.extend(has);
+        self.interfaces = after;
+        Ok(id)
+    }
+
+    /// Takes the network back to what commissioning would make of it.
+    ///
+    /// # Errors
+    ///
+    /// [`interface::Refusal::CannotRestore`] unless the machine is Ready or failed its tests.
+    pub fn restore_network(&mut self, places: &Places) -> Result<(), interface::Refusal> {
+        if !matches!(self.status, Status::Ready | Status::FailedTesting) {
+            return Err(interface::Refusal::CannotRestore);
+        }
+        self.configuration.network = None;
+        self.interfaces = self.interfaces.rebuilt(self.known_cards(), places);
+        Ok(())
     }
 }

@@ -4,7 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
 
+use maas_netconfig::Mac;
+
 use super::hardware::Hardware;
+use super::interface::{Interfaces, Places};
 use super::{Architecture, BootFacts, Machine, NodeCredentials, Power, PowerState, Status};
 use crate::id::SystemId;
 use crate::secret::Secret;
@@ -139,7 +142,7 @@ impl Machine {
                     .ok_or_else(|| InvalidNewMachine::Mac { found: mac.chars().take(64).collect() })
             })
             .collect::<Result<BTreeSet<String>, _>>()?;
-        Ok(Self {
+        let mut machine = Self {
             system_id: new.system_id,
             version: 0,
             created: now,
@@ -170,6 +173,8 @@ impl Machine {
             scripts: Vec::new(),
             status_message: String::new(),
             hardware: Hardware::default(),
+            interfaces: Interfaces::default(),
+            skip_networking: false,
             deployment: None,
             power: Power {
                 driver: new.power_driver,
@@ -179,7 +184,9 @@ impl Machine {
             boot: BootFacts::default(),
             configuration: crate::deploy::Configuration::default(),
             credentials: new.credentials,
-        })
+        };
+        machine.ensure_interfaces(&Places::default());
+        Ok(machine)
     }
 }
 
@@ -195,33 +202,11 @@ impl InvalidNewMachine {
     }
 }
 
-/// A MAC address as the model keeps it, lower case with colons; `None` when it is not one.
-///
-/// Read are six octets with colons or hyphens, and twelve digits without.
+/// A MAC address as the model keeps it, lower case with colons; `None` when it is not one. Every
+/// spelling that [`Mac`] takes is read.
 #[must_use]
 pub fn normal_mac(text: &str) -> Option<String> {
-    let text = text.trim();
-    let digits: String = if text.len() == 17 {
-        let separator = text.chars().nth(2).filter(|letter| matches!(letter, ':' | '-'))?;
-        let octets: Vec<&str> = text.split(separator).collect();
-        if octets.len() != 6 || octets.iter().any(|octet| octet.len() != 2) {
-            return None;
-        }
-        octets.concat()
-    } else {
-        text.to_owned()
-    };
-    if digits.len() != 12 || !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
-        return None;
-    }
-    let mut mac = String::with_capacity(17);
-    for (index, digit) in digits.to_ascii_lowercase().chars().enumerate() {
-        if index > 0 && index % 2 == 0 {
-            mac.push(':');
-        }
-        mac.push(digit);
-    }
-    Some(mac)
+    text.trim().parse::<Mac>().ok().map(|mac| mac.to_string())
 }
 
 /// A text that is not an architecture.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use maas_core::commission::result::{ScriptRun, ScriptType};
 use maas_core::commission::script::{Choice, choose};
+use maas_core::machine::interface::Edit;
 use maas_core::machine::permission::Permission;
 use maas_core::machine::{Erase, Event, Machine, Refusal, Status};
 use serde_json::Value;
@@ -13,6 +14,7 @@ use super::machines::{MACHINE, find, reply};
 use super::{actor, configuration};
 use crate::deploy;
 use crate::http::{Operation, Param, Problem, Reply, Request, get, post};
+use crate::nodes::{self, Node};
 use crate::plan;
 use crate::problems::applied;
 use crate::region::{ApplyError, Extras, Region};
@@ -23,6 +25,7 @@ const COMMISSION: &[Param] = &[
     Param::optional("enable_ssh", "Whether the ephemeral OS stays up with SSH afterwards."),
     Param::optional("commissioning_scripts", "Names or tags, separated by commas."),
     Param::optional("testing_scripts", "Names or tags, separated by commas, or none."),
+    Param::optional("skip_networking", "Whether the interfaces keep their configuration."),
 ];
 
 const DEPLOY: &[Param] = &[
@@ -46,7 +49,8 @@ pub(super) fn operations() -> Vec<Operation<Region>> {
     vec![
         row("commission", "Finds out what is in the machine.", COMMISSION, Action::Commission),
         row("test", "Runs testing scripts.", COMMISSION, Action::Test),
-        row("deploy", "Installs an operating system.", DEPLOY, Action::Deploy),
+        row("deploy", "Installs an operating system.", DEPLOY, Action::Deploy)
+            .params(super::BRIDGES),
         row("release", "Gives the machine back.", RELEASE, Action::Release),
         row("abort", "Stops what is going on.", &[COMMENT], Action::Abort),
         row("mark_broken", "Takes the machine out of service.", &[COMMENT], Action::MarkBroken),
@@ -85,7 +89,22 @@ pub(super) fn operations() -> Vec<Operation<Region>> {
             )]),
         get("MachineHandler", MACHINE, "What a deployment would do.", preview)
             .op("preview")
-            .params(DEPLOY),
+            .params(DEPLOY)
+            .params(super::BRIDGES),
+        post(
+            "MachineHandler",
+            MACHINE,
+            "Chooses the default gateways automatically again.",
+            clear_default_gateways,
+        )
+        .op("clear_default_gateways"),
+        post(
+            "MachineHandler",
+            MACHINE,
+            "Takes the network back to what commissioning found.",
+            restore_network,
+        )
+        .op("restore_networking_configuration"),
         get("MachineHandler", MACHINE, "curtin's merged configuration.", curtin_config)
             .op("get_curtin_config"),
     ]
@@ -128,7 +147,7 @@ async fn command(region: Arc<Region>, request: Request, action: Action) -> Resul
     let event = match action {
         Action::Commission => commission_event(&region, &machine, &request).await?,
         Action::Test => test_event(&region, &machine, &request).await?,
-        Action::Deploy => return deploy(&region, &request, &machine, comment).await,
+        Action::Deploy => return deploy(region, &request, machine, comment).await,
         // Releasing what is released, or being released, is done already.
         Action::Release if matches!(machine.status, Status::Releasing | Status::Ready) => {
             return reply(&region, &machine).await;
@@ -174,6 +193,7 @@ pub(super) async fn commission_event(
     Ok(Event::Commission {
         actor: actor(request)?,
         enable_ssh: request.fields().flag("enable_ssh")?.unwrap_or(false),
+        skip_networking: request.fields().flag("skip_networking")?.unwrap_or(false),
         scripts,
     })
 }
@@ -243,16 +263,43 @@ async fn chosen(
 }
 
 async fn deploy(
-    region: &Region,
+    region: Arc<Region>,
     request: &Request,
-    machine: &Machine,
+    machine: Machine,
     comment: String,
 ) -> Result<Reply, Problem> {
     let order = deploy::Order::read(request.fields())?;
-    let endpoints = region.endpoints_for(machine, request);
+    let bridges = super::bridges(request.fields())?;
+    let endpoints = region.endpoints_for(&machine, request);
     let actor = actor(request)?;
-    let deployed = deploy::deploy(region, machine, &actor, &order, &endpoints, comment).await?;
-    reply(region, &deployed).await
+    let work =
+        deploy::deploy(Arc::clone(&region), machine, actor, order, bridges, endpoints, comment);
+    // On a task of its own: a client that goes away must not leave addresses that nobody has.
+    let deployed = tokio::spawn(work).await.map_err(Problem::internal)??;
+    reply(&region, &deployed).await
+}
+
+async fn clear_default_gateways(region: Arc<Region>, request: Request) -> Result<Reply, Problem> {
+    let machine = find(&region, &request, Permission::Admin).await?;
+    let node = Node::Machine(Box::new(machine));
+    let edits = vec![Edit::ClearDefaultGateways];
+    let (node, _) = nodes::change(Arc::clone(&region), node, edits, actor(&request)?).await?;
+    match node {
+        Node::Machine(machine) => reply(&region, &machine).await,
+        Node::Device(_) => Err(Problem::internal("a machine became a device")),
+    }
+}
+
+async fn restore_network(region: Arc<Region>, request: Request) -> Result<Reply, Problem> {
+    let machine = find(&region, &request, Permission::Admin).await?;
+    let networks = region.networks().await?;
+    let restored = region
+        .edit::<Problem>(&machine.system_id, |machine| {
+            machine.restore_network(&networks.places)?;
+            Ok(Vec::new())
+        })
+        .await?;
+    reply(&region, &restored).await
 }
 
 async fn preview(region: Arc<Region>, request: Request) -> Result<Reply, Problem> {
@@ -260,6 +307,10 @@ async fn preview(region: Arc<Region>, request: Request) -> Result<Reply, Problem
     let order = deploy::Order::read(request.fields())?;
     let endpoints = region.endpoints_for(&machine, &request);
     let actor = actor(&request)?;
+    let mut machine = machine;
+    if let Some(wanted) = super::bridges(request.fields())? {
+        machine.interfaces.bridge_all(wanted);
+    }
     let plan = deploy::plan(&region, &machine, &actor, &order, &endpoints).await?;
     Reply::json(&deploy::shown(&plan))
 }

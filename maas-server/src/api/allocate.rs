@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use maas_core::machine::interface::AcquiredBridges;
 use maas_core::machine::permission::{Permission, allows};
 use maas_core::machine::{Machine, Status};
 
@@ -11,7 +12,7 @@ use super::machines::MACHINES;
 use crate::http::{Operation, Param, Problem, Reply, Request, post};
 use crate::places::Catalogue;
 use crate::problems::applied;
-use crate::region::{AllocateError, Extras, Region};
+use crate::region::{AllocateError, ApplyError, Extras, Region};
 
 pub(super) fn operations() -> Vec<Operation<Region>> {
     vec![
@@ -31,15 +32,21 @@ pub(super) fn operations() -> Vec<Operation<Region>> {
                 Param::optional("pool", "In this pool."),
                 Param::repeated("not_in_pool", "In none of these pools."),
                 Param::optional("storage", "Disks: [label:]GB[(tag,…)],…"),
-                Param::optional(
-                    "interfaces",
-                    "Only what every machine has: LABEL:space=undefined.",
-                ),
-                Param::repeated("not_subnets", "Only space:NAME of a space other than undefined."),
+                Param::optional("interfaces", "Interfaces: LABEL:KEY=VALUE,…;LABEL:…"),
+                Param::repeated("subnets", "In all of these subnets (id, CIDR, name, KEY:VALUE)."),
+                Param::repeated("not_subnets", "In none of these subnets."),
+                Param::repeated("vlans", "In all of these VLANs (id, name, KEY:VALUE)."),
+                Param::repeated("not_vlans", "In none of these VLANs."),
+                Param::repeated("fabrics", "In one of these fabrics."),
+                Param::repeated("not_fabrics", "In none of these fabrics."),
+                Param::repeated("fabric_classes", "In a fabric of one of these classes."),
+                Param::repeated("not_fabric_classes", "In no fabric of these classes."),
+                Param::optional("link_speed", "A link of at least so many Mbit/s."),
                 Param::optional("agent_name", "The calling program's own name."),
                 Param::optional("comment", "Free text for the history."),
                 Param::optional("dry_run", "Only tell which machine it would be."),
-            ]),
+            ])
+            .params(super::BRIDGES),
         post("MachinesHandler", MACHINES, "Releases several machines.", release)
             .op("release")
             .params(&[
@@ -50,16 +57,19 @@ pub(super) fn operations() -> Vec<Operation<Region>> {
 }
 
 async fn allocate(region: Arc<Region>, request: Request) -> Result<Reply, Problem> {
-    let constraints = Constraints::read(request.fields())?;
     let mut tags = request.fields().words("tags")?;
     tags.extend(request.fields().words("not_tags")?);
     super::tags::check(&region, &tags).await?;
+    let networks = region.networks().await?;
+    let constraints = Constraints::read(request.fields(), &networks)?;
+    let bridges = super::bridges(request.fields())?;
     let fields = request.fields();
     let actor = actor(&request)?;
     let agent_name = fields.text("agent_name")?.unwrap_or_default();
     let comment = fields.text("comment")?.unwrap_or_default();
-    let matches = |machine: &Machine| constraints.matches(machine);
-    let machine = if fields.flag("dry_run")?.unwrap_or(false) {
+    let matches = |machine: &Machine| constraints.matches(machine, &networks);
+    let dry_run = fields.flag("dry_run")?.unwrap_or(false);
+    let machine = if dry_run {
         let candidates = region.candidates(matches).await?;
         candidates.into_iter().next().ok_or(AllocateError::NoMatch)
     } else {
@@ -69,10 +79,33 @@ async fn allocate(region: Arc<Region>, request: Request) -> Result<Reply, Proble
         AllocateError::NoMatch => Problem::Conflict(constraints.no_match()),
         other => other.into(),
     })?;
-    let catalogue = Catalogue::load(&*region.store).await.map_err(Problem::internal)?;
-    let mut view = catalogue.show(&machine);
-    view["constraints_by_type"] = constraints.by_type(&machine);
+    // Told of the interfaces as they were chosen: bridges come after that.
+    let by_type = constraints.by_type(&machine, &networks);
+    let machine = match bridges {
+        Some(wanted) if !dry_run => bridge(&region, &machine, wanted).await?,
+        _ => machine,
+    };
+    let mut view = Catalogue::load(&region).await?.show(&machine);
+    view["constraints_by_type"] = by_type;
     Reply::json(&view)
+}
+
+/// Puts a bridge on every configured interface of a machine that was just allocated.
+async fn bridge(
+    region: &Region,
+    machine: &Machine,
+    wanted: AcquiredBridges,
+) -> Result<Machine, Problem> {
+    let owner = machine.owner.clone();
+    let bridged = region
+        .edit::<ApplyError>(&machine.system_id, |machine| {
+            if machine.owner == owner && machine.status == Status::Allocated {
+                machine.interfaces.bridge_all(wanted);
+            }
+            Ok(Vec::new())
+        })
+        .await?;
+    Ok(bridged)
 }
 
 async fn release(region: Arc<Region>, request: Request) -> Result<Reply, Problem> {

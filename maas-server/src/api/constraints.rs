@@ -1,11 +1,14 @@
 //! Constraints on the machine that is allocated (`api.md` §2.6): read, matched, explained.
 
+mod network;
+
 use maas_core::machine::Machine;
 use serde_json::{Value, json};
 
+use self::network::NetworkConstraints;
 use super::view::machine::{architecture, fqdn};
-use super::view::places::SPACE;
 use crate::http::{Fields, Problem};
+use crate::networks::Snapshot;
 
 /// The constraints that are matched.
 const KNOWN: [&str; 13] = [
@@ -56,6 +59,7 @@ pub(super) struct Constraints {
     pool: Option<String>,
     not_in_pool: Vec<String>,
     storage: Vec<Storage>,
+    networks: NetworkConstraints,
     /// As given, for the sentence that says that nothing matches.
     given: Vec<(String, Vec<String>)>,
 }
@@ -69,7 +73,7 @@ struct Storage {
 }
 
 impl Constraints {
-    pub(super) fn read(fields: &Fields) -> Result<Self, Problem> {
+    pub(super) fn read(fields: &Fields, networks: &Snapshot) -> Result<Self, Problem> {
         let words = |name: &str| -> Result<Vec<String>, Problem> {
             Ok(fields.words(name)?.into_iter().map(str::to_owned).collect())
         };
@@ -96,22 +100,23 @@ impl Constraints {
             pool: text("pool")?,
             not_in_pool: words("not_in_pool")?,
             storage,
+            networks: NetworkConstraints::read(fields, networks)?,
             given: Vec::new(),
         };
         for name in fields.names() {
-            if KNOWN.contains(&name) {
+            if KNOWN.contains(&name) || network::NAMES.contains(&name) {
                 let values = fields.texts(name)?.into_iter().map(str::to_owned).collect();
                 constraints.given.push((name.to_owned(), values));
             } else if OLD.contains(&name) {
                 tracing::debug!(name, "a constraint of older clients has no effect");
             } else if !OTHERS.contains(&name) {
-                every_machine_meets(name, &fields.texts(name)?)?;
+                return Err(Problem::field(name, "No such constraint."));
             }
         }
         Ok(constraints)
     }
 
-    pub(super) fn matches(&self, machine: &Machine) -> bool {
+    pub(super) fn matches(&self, machine: &Machine, networks: &Snapshot) -> bool {
         let hardware = &machine.hardware;
         let named = self.name.as_ref().is_none_or(|name| {
             name.eq_ignore_ascii_case(&machine.hostname)
@@ -136,6 +141,7 @@ impl Constraints {
             && self.pool.as_ref().is_none_or(|pool| *pool == machine.pool)
             && !self.not_in_pool.contains(&machine.pool)
             && self.disks(machine).is_some()
+            && self.networks.matches(machine, networks)
     }
 
     /// A disk for each wanted one, by index; the first is the boot disk. `None` when they do not
@@ -161,12 +167,15 @@ impl Constraints {
         Some(taken)
     }
 
-    /// Which disk fulfils which wanted one, as the answer's `constraints_by_type`.
-    pub(super) fn by_type(&self, machine: &Machine) -> Value {
-        let disks = self.disks(machine).unwrap_or_default();
-        if disks.is_empty() {
-            return json!({});
+    /// Which disk and which interface fulfils which wanted one, as the answer's
+    /// `constraints_by_type`.
+    pub(super) fn by_type(&self, machine: &Machine, networks: &Snapshot) -> Value {
+        let mut by_type = serde_json::Map::new();
+        let interfaces = self.networks.by_label(machine, networks);
+        if !interfaces.is_empty() {
+            by_type.insert("interfaces".to_owned(), Value::Object(interfaces));
         }
+        let disks = self.disks(machine).unwrap_or_default();
         let storage: serde_json::Map<String, Value> = disks
             .into_iter()
             .enumerate()
@@ -175,7 +184,10 @@ impl Constraints {
                 (label, json!([index + 1]))
             })
             .collect();
-        json!({"storage": storage})
+        if !storage.is_empty() {
+            by_type.insert("storage".to_owned(), Value::Object(storage));
+        }
+        Value::Object(by_type)
     }
 
     /// MAAS's sentence; clients look for it.
@@ -205,43 +217,6 @@ impl Constraints {
             resolved.join(" ")
         )
     }
-}
-
-/// Lets through what every machine meets: they all are in the one space. Whatever would narrow
-/// the choice is refused, because a machine that does not fit is worse than none.
-fn every_machine_meets(name: &str, values: &[&str]) -> Result<(), Problem> {
-    let wanted = values.iter().flat_map(|value| value.split(';')).map(str::trim);
-    let wanted = wanted.filter(|value| !value.is_empty());
-    for value in wanted {
-        let met = match name {
-            // LABEL:KEY=VALUE[,KEY=VALUE…]
-            "interfaces" => value.split_once(':').is_some_and(|(_, keys)| {
-                keys.split(',').all(|key| is_the_space(key, "=", "space"))
-            }),
-            "subnets" => is_the_space(value, ":", "space"),
-            "not_subnets" => {
-                value.split_once(':').is_some_and(|(key, space)| key == "space" && space != SPACE)
-            }
-            _ => return Err(Problem::field(name, "No such constraint.")),
-        };
-        if !met {
-            let value: String = value.chars().take(80).collect();
-            tracing::warn!(
-                name,
-                value,
-                "an allocation asks for a constraint that is not supported"
-            );
-            return Err(Problem::field(
-                name,
-                format!("'{value}' is not supported: every machine is in the space '{SPACE}'."),
-            ));
-        }
-    }
-    Ok(())
-}
-
-fn is_the_space(text: &str, separator: &str, word: &str) -> bool {
-    text.split_once(separator).is_some_and(|(key, space)| key.trim() == word && space == SPACE)
 }
 
 /// A number of which clients also send fractions (`mem=1024.0`), rounded up.

@@ -10,6 +10,7 @@ use futures_util::stream;
 use http_body::Frame;
 use http_body_util::StreamBody;
 use maas_core::id::SystemId;
+use maas_core::machine::permission::{Permission, allows};
 use maas_core::machine::{Actor, Machine, Status};
 use serde_json::{Map, Value};
 
@@ -90,7 +91,7 @@ async fn answer(region: Arc<Region>, request: Request, wanted: Wanted) -> Result
     if request.header(&header::IF_NONE_MATCH).is_some_and(|sent| if_none_match(sent, &tag)) {
         return Ok(Reply::empty(StatusCode::NOT_MODIFIED).header(header::ETAG, tag_value));
     }
-    let catalogue = Catalogue::load(&**store).await.map_err(Problem::internal)?;
+    let catalogue = Catalogue::load(&region).await?;
     let short = heads.len() <= SHORT;
     let mut listing = Listing {
         region: Arc::clone(&region),
@@ -124,6 +125,23 @@ async fn answer(region: Arc<Region>, request: Request, wanted: Wanted) -> Result
 fn may_see(actor: &Actor, head: &MachineHead) -> bool {
     actor.role == maas_core::machine::Role::Admin
         || head.owner.as_ref().is_none_or(|owner| *owner == actor.username)
+}
+
+/// The machines that the caller may see and that match the filters.
+pub(super) async fn matching(
+    region: &Region,
+    actor: &Actor,
+    fields: &Fields,
+) -> Result<Vec<Machine>, Problem> {
+    let wanted = Wanted::read(fields)?;
+    if wanted.nothing {
+        return Ok(Vec::new());
+    }
+    let mut machines = region.store.machines(&wanted.filter).await.map_err(Problem::internal)?;
+    machines.retain(|machine| {
+        allows(actor, machine, Permission::View) && wanted.rest.iter().all(|one| one.holds(machine))
+    });
+    Ok(machines)
 }
 
 /// The heads of machines that also match what no query can ask.

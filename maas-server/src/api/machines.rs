@@ -67,8 +67,7 @@ pub(super) async fn find(
 
 /// A machine as an answer.
 pub(super) async fn reply(region: &Region, machine: &Machine) -> Result<Reply, Problem> {
-    let catalogue = Catalogue::load(&*region.store).await.map_err(Problem::internal)?;
-    Reply::json(&catalogue.show(machine))
+    Reply::json(&Catalogue::load(region).await?.show(machine))
 }
 
 /// The complaint about a name that is none of the choices.
@@ -166,11 +165,14 @@ async fn update(region: Arc<Region>, request: Request) -> Result<Reply, Problem>
     reply(&region, &changed).await
 }
 
-async fn remove(region: Arc<Region>, request: Request) -> Result<Reply, Problem> {
+pub(super) async fn remove(region: Arc<Region>, request: Request) -> Result<Reply, Problem> {
     for _ in 0..ATTEMPTS {
         let machine = find(&region, &request, Permission::Admin).await?;
         match region.store.delete(&machine.system_id, machine.version).await {
-            Ok(()) => return Ok(Reply::no_content()),
+            Ok(()) => {
+                crate::devices::machine_deleted(&region, &machine).await?;
+                return Ok(Reply::no_content());
+            }
             Err(crate::store::CommitError::Conflict { .. }) => {}
             Err(crate::store::CommitError::Gone { .. }) => {
                 return Err(Problem::not_found(NO_MACHINE));

@@ -13,12 +13,15 @@ mod contract;
 mod controllers;
 mod dates;
 mod details;
+mod devices;
 mod events;
 mod files;
 mod fleet;
+mod interfaces;
 mod list;
 mod login;
 mod machines;
+mod nodes;
 mod possible;
 mod results;
 mod scripts;
@@ -36,10 +39,11 @@ pub(crate) use version::MAAS_VERSION;
 
 use std::collections::BTreeMap;
 
+use maas_core::machine::interface::AcquiredBridges;
 use maas_core::machine::{Actor, Role as CoreRole};
 use serde_json::Value;
 
-use crate::http::{Operation, Problem, Request, Role};
+use crate::http::{FieldErrors, Fields, Operation, Param, Problem, Request, Role};
 use crate::region::Region;
 
 /// Every operation of the API.
@@ -56,6 +60,9 @@ pub fn operations() -> Vec<Operation<Region>> {
         allocate::operations(),
         actions::operations(),
         possible::operations(),
+        devices::operations(),
+        interfaces::operations(),
+        nodes::operations(),
         results::operations(),
         events::operations(),
         boot_sources::operations(),
@@ -77,7 +84,7 @@ pub fn operations() -> Vec<Operation<Region>> {
 }
 
 /// The signed-in user as the core knows users.
-fn actor(request: &Request) -> Result<Actor, Problem> {
+pub(crate) fn actor(request: &Request) -> Result<Actor, Problem> {
     let user = request
         .caller()
         .user()
@@ -87,6 +94,27 @@ fn actor(request: &Request) -> Result<Actor, Problem> {
         Role::User => CoreRole::User,
     };
     Ok(Actor { username: user.name.clone(), role })
+}
+
+/// The parameters of bridges on all interfaces, of allocations and deployments.
+const BRIDGES: &[Param] = &[
+    Param::optional("bridge_all", "Whether every configured interface gets a bridge."),
+    Param::optional("bridge_type", "standard or ovs."),
+    Param::optional("bridge_stp", "Whether the spanning tree protocol runs."),
+    Param::optional("bridge_fd", "Seconds in the listening and learning states; 15."),
+];
+
+/// The bridges that the caller asks for, if any.
+fn bridges(fields: &Fields) -> Result<Option<AcquiredBridges>, Problem> {
+    let mut errors = FieldErrors::new();
+    let wanted = errors.collect(fields.flag("bridge_all")).unwrap_or(false);
+    let bridges = AcquiredBridges {
+        kind: errors.collect(fields.parsed("bridge_type")).unwrap_or_default(),
+        stp: errors.collect(fields.flag("bridge_stp")).unwrap_or(false),
+        forward_delay: errors.collect(fields.number("bridge_fd")),
+    };
+    errors.done()?;
+    Ok(wanted.then_some(bridges))
 }
 
 /// Power parameters as MAAS's clients send them: a JSON object of texts, numbers and truth

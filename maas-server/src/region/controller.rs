@@ -1,7 +1,10 @@
 //! Load, decide, commit: the only way in which a machine's state changes.
 
+use std::sync::Arc;
+
 use maas_core::id::SystemId;
 use maas_core::machine::hardware::Hardware;
+use maas_core::machine::interface::{Interfaces, Places};
 use maas_core::machine::lifecycle;
 use maas_core::machine::{
     Actor, Context, Effect, Event, Machine, PowerState, Record, Refusal, Status,
@@ -30,12 +33,15 @@ pub struct Extras {
     pub user_data: AttachmentChange,
     /// What commissioning found.
     pub hardware: Option<Box<Hardware>>,
+    /// The interfaces with the addresses that were claimed for them.
+    pub interfaces: Option<Interfaces>,
 }
 
 impl Extras {
     fn is_empty(&self) -> bool {
         self.outputs.is_empty()
             && self.hardware.is_none()
+            && self.interfaces.is_none()
             && self.plan == AttachmentChange::Keep
             && self.user_data == AttachmentChange::Keep
     }
@@ -104,6 +110,10 @@ impl Region {
         extras: Extras,
         event: impl Fn(&Machine) -> Result<Event, Refusal>,
     ) -> Result<Machine, ApplyError> {
+        let places = match &extras.hardware {
+            Some(_) => Some(Places::from(&*self.ipam.networks(&*self.store).await?)),
+            None => None,
+        };
         for _ in 0..ATTEMPTS {
             let machine =
                 self.store.machine(id).await?.ok_or_else(|| ApplyError::NotFound(id.clone()))?;
@@ -112,8 +122,11 @@ impl Region {
             if extras.is_empty() && outcome.is_unchanged(&machine) {
                 return Ok(machine);
             }
-            if let Some(hardware) = &extras.hardware {
-                outcome.machine.learn(hardware);
+            if let Some(interfaces) = &extras.interfaces {
+                outcome.machine.interfaces.clone_from(interfaces);
+            }
+            if let (Some(hardware), Some(places)) = (&extras.hardware, &places) {
+                outcome.machine.learn(hardware, places);
             }
             let sooner = !outcome.effects.is_empty() || earlier(&outcome.machine, &machine);
             let change = Change {
@@ -129,6 +142,7 @@ impl Region {
             match Self::settle(id, self.store.commit(change).await)? {
                 Some(committed) => {
                     log_status(&machine, &committed);
+                    self.give_back_addresses(&machine, &committed).await;
                     if sooner {
                         self.wake_workers();
                     }
@@ -175,12 +189,31 @@ impl Region {
             }
             let change = Change { records, ..Change::new(edited, clock::now()) };
             match Self::settle(id, self.store.commit(change).await) {
-                Ok(Some(committed)) => return Ok(committed),
+                Ok(Some(committed)) => {
+                    self.give_back_addresses(&machine, &committed).await;
+                    return Ok(committed);
+                }
                 Ok(None) => tokio::task::yield_now().await,
                 Err(error) => return Err(error.into()),
             }
         }
         Err(ApplyError::Busy(id.clone()).into())
+    }
+
+    /// Frees the addresses that a machine had and no longer has. On a task of its own: a caller
+    /// that goes away must not keep them.
+    async fn give_back_addresses(&self, before: &Machine, after: &Machine) {
+        if before.interfaces == after.interfaces {
+            return;
+        }
+        let (had, has) = (before.interfaces.clone(), after.interfaces.clone());
+        let (store, id) = (Arc::clone(&self.store), after.system_id.clone());
+        let work = tokio::spawn(async move {
+            crate::addresses::give_back(&*store, &id, &had, &has).await;
+        });
+        if let Err(error) = work.await {
+            tracing::error!(error = %error, "addresses not given back");
+        }
     }
 
     /// `None` when somebody else was faster.

@@ -19,6 +19,7 @@ pub use controller::{AllocateError, ApplyError, Extras};
 use crate::config::Config;
 use crate::http::Request;
 use crate::images::Images;
+use crate::ipam::Ipam;
 use crate::metrics::Metrics;
 use crate::power::Drivers;
 use crate::settings::Settings;
@@ -31,6 +32,8 @@ pub struct Region {
     pub store: Arc<dyn Store>,
     /// Boot sources and boot resources.
     pub images: Images,
+    /// Networks and addresses.
+    pub ipam: Ipam,
     /// Power drivers.
     pub drivers: Drivers,
     /// Settings.
@@ -59,6 +62,7 @@ impl Region {
         Self {
             store,
             images,
+            ipam: Ipam::default(),
             drivers: Drivers::default(),
             config,
             metrics: Metrics::default(),

@@ -191,6 +191,7 @@ impl<'a> Change<'a> {
         self.machine.owner_data.clear();
         self.machine.agent_name.clear();
         self.machine.deployment = None;
+        self.machine.interfaces.end_use();
         self.machine.netboot = true;
         self.machine.enlisting = false;
     }

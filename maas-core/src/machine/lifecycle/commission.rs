@@ -9,6 +9,7 @@ pub(super) fn start(
     change: &mut Change<'_>,
     actor: &Actor,
     enable_ssh: bool,
+    skip_networking: bool,
     runs: &[ScriptRun],
 ) -> Result<(), Refusal> {
     let action = "commission";
@@ -25,6 +26,7 @@ pub(super) fn start(
     change.set_owner(Some(&actor.username));
     change.machine.credentials = change.context.fresh_credentials.clone();
     change.machine.enable_ssh = enable_ssh;
+    change.machine.skip_networking = skip_networking;
     change.replace_scripts(&[ScriptType::Commissioning, ScriptType::Testing], runs);
     change.move_to(Status::Commissioning)?;
     change.power_cycle();

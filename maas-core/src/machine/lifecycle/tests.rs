@@ -151,7 +151,7 @@ fn run(id: u64, name: &str, script_type: ScriptType) -> ScriptRun {
 }
 
 fn commission(scripts: Vec<ScriptRun>) -> Event {
-    Event::Commission { actor: admin(), enable_ssh: false, scripts }
+    Event::Commission { actor: admin(), enable_ssh: false, skip_networking: false, scripts }
 }
 
 fn allocate(name: &str) -> Event {

@@ -6,8 +6,13 @@ use proptest::prelude::*;
 use super::*;
 use crate::testing::{form, machine};
 
+/// The networks that are there from the start.
+fn networks() -> Snapshot {
+    Snapshot::new(std::sync::Arc::default())
+}
+
 fn read(fields: &[(&str, &str)]) -> Result<Constraints, Problem> {
-    Constraints::read(&form(fields))
+    Constraints::read(&form(fields), &networks())
 }
 
 fn disk(gigabytes: u64, tags: &[&str]) -> Disk {
@@ -51,56 +56,89 @@ fn each_constraint_narrows_the_choice() {
         ("storage", "root:5(ssd),big:500(rotary)", "root:5(nvme)"),
         ("storage", "1,1", "1,1,1"),
     ] {
-        assert!(read(&[(name, fits)]).unwrap().matches(&machine), "{name}={fits}");
-        assert!(!read(&[(name, does_not)]).unwrap().matches(&machine), "{name}={does_not}");
+        assert!(read(&[(name, fits)]).unwrap().matches(&machine, &networks()), "{name}={fits}");
+        assert!(
+            !read(&[(name, does_not)]).unwrap().matches(&machine, &networks()),
+            "{name}={does_not}"
+        );
     }
-    assert!(read(&[]).unwrap().matches(&machine));
+    assert!(read(&[]).unwrap().matches(&machine, &networks()));
     let (one, other) = (("cpu_count", "4"), ("mem", "9000"));
-    assert!(!read(&[one, other]).unwrap().matches(&machine), "all must be met");
+    assert!(!read(&[one, other]).unwrap().matches(&machine, &networks()), "all must be met");
 }
 
 #[test]
 fn wanted_disks_are_named_by_their_labels() {
     let constraints = read(&[("storage", "root:5,600,1")]).unwrap();
     // The third one finds both disks taken.
-    assert!(!constraints.matches(&sample()));
+    assert!(!constraints.matches(&sample(), &networks()));
     let constraints = read(&[("storage", "root:5,600")]).unwrap();
-    assert_eq!(constraints.by_type(&sample()), json!({"storage": {"root": [1], "1": [2]}}));
-    assert_eq!(read(&[]).unwrap().by_type(&sample()), json!({}));
+    assert_eq!(
+        constraints.by_type(&sample(), &networks()),
+        json!({"storage": {"root": [1], "1": [2]}})
+    );
+    assert_eq!(read(&[]).unwrap().by_type(&sample(), &networks()), json!({}));
     // The smallest disk that fits, unless the boot disk does for the first.
     let constraints = read(&[("storage", "root:50,1")]).unwrap();
-    assert_eq!(constraints.by_type(&sample()), json!({"storage": {"root": [2], "1": [1]}}));
+    assert_eq!(
+        constraints.by_type(&sample(), &networks()),
+        json!({"storage": {"root": [2], "1": [1]}})
+    );
 }
 
 #[test]
-fn what_every_machine_meets_is_accepted_and_what_would_narrow_the_choice_is_not() {
+fn what_names_a_network_is_accepted_and_what_names_none_is_refused() {
+    let machine = sample();
     for (name, value) in [
         ("interfaces", "0:space=undefined"),
         ("interfaces", "0:space=undefined;eth1:space=undefined"),
         ("interfaces", ""),
         ("subnets", "space:undefined"),
         ("not_subnets", "space:dmz"),
+        ("not_subnets", "10.0.0.0/24"),
+        ("vlans", "vid:0"),
+        ("vlans", "5001"),
+        ("fabrics", "fabric-0"),
+        ("not_fabric_classes", "10g"),
         ("pod", "x"),
         ("not_in_zones", "x"),
         ("agent_name", "juju"),
         ("bridge_all", "true"),
     ] {
-        assert!(read(&[(name, value)]).is_ok(), "{name}={value}");
+        let read = read(&[(name, value)]).unwrap();
+        assert!(read.matches(&machine, &networks()), "{name}={value}");
     }
     for (name, value) in [
         ("interfaces", "0:space=dmz"),
-        ("interfaces", "0:space=undefined,vid=40"),
         ("interfaces", "space=undefined"),
         ("interfaces", "0:space=undefined;1:fabric=2"),
         ("subnets", "space:dmz"),
-        ("not_subnets", "space:undefined"),
-        ("not_subnets", "10.0.0.0/24"),
-        ("vlans", "vid:40"),
+        ("subnets", "10.0.0.0/24"),
+        ("vlans", "6000"),
+        ("interfaces", "0:colour=blue"),
+        ("link_speed", "fast"),
         ("color", "blue"),
     ] {
         let problem = read(&[(name, value)]).unwrap_err();
         assert!(matches!(problem, Problem::Fields(_)), "{name}={value}: {problem:?}");
     }
+    for (name, value) in [
+        ("interfaces", "0:space=undefined,vid=40"),
+        ("not_subnets", "space:undefined"),
+        ("vlans", "vid:40"),
+        ("not_fabrics", "fabric-0"),
+        ("fabric_classes", "10g"),
+        ("link_speed", "1"),
+    ] {
+        let read = read(&[(name, value)]).unwrap();
+        assert!(!read.matches(&machine, &networks()), "{name}={value}");
+    }
+    let labels = read(&[("interfaces", "0:space=undefined;eth1:name=eth0")]).unwrap();
+    let id = machine.interfaces.iter().next().unwrap().id;
+    assert_eq!(
+        labels.by_type(&machine, &networks()),
+        json!({"interfaces": {"0": [id], "eth1": [id]}})
+    );
 }
 
 #[test]
@@ -151,13 +189,14 @@ proptest! {
     fn any_form_is_read_or_refused_and_never_panics(
         name in prop_oneof![
             Just("storage"), Just("interfaces"), Just("not_subnets"), Just("mem"), Just("tags"),
+            Just("subnets"), Just("vlans"), Just("not_fabrics"), Just("link_speed"),
         ],
         text in prop_oneof!["\\PC{0,40}", "[a-z0-9:(),;= ]{0,24}"],
     ) {
         if let Ok(constraints) = read(&[(name, &text)]) {
             let machine = sample();
             // Whoever matches has a disk for each wanted one, and no disk twice.
-            if constraints.matches(&machine) {
+            if constraints.matches(&machine, &networks()) {
                 let mut disks: Vec<usize> =
                     constraints.disks(&machine).unwrap().into_iter().map(|(_, disk)| disk).collect();
                 prop_assert_eq!(disks.len(), constraints.storage.len());

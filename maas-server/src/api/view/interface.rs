@@ -1,80 +1,192 @@
-//! A machine's network interfaces (API 2.0 `interface_set`).
+//! The network interfaces of a machine or device (API 2.0 `interface_set`, `api.md` §4.4).
 
+use maas_core::id::SystemId;
 use maas_core::machine::Machine;
-use maas_core::machine::hardware::{Interface, InterfaceKind};
-use serde_json::{Value, json};
+use maas_core::machine::hardware::Hardware;
+use maas_core::machine::interface::{DefaultGateway, Interface, Interfaces, Kind, Link};
+use serde_json::{Map, Value, json};
 
-use super::places;
+use crate::devices::Device;
+use crate::networks::Snapshot;
+use crate::nodes::Node;
 
-/// All interfaces; before commissioning, those that the MAC addresses tell of.
-pub(crate) fn all(machine: &Machine) -> Vec<Value> {
-    let found = &machine.hardware.interfaces;
-    if found.is_empty() {
-        return machine
-            .mac_addresses
+/// Whose interfaces are shown, and what surrounds them.
+#[derive(Clone, Copy)]
+pub(crate) struct Shown<'a> {
+    system_id: &'a SystemId,
+    interfaces: &'a Interfaces,
+    hardware: Option<&'a Hardware>,
+    boot_mac: Option<&'a str>,
+    networks: &'a Snapshot,
+}
+
+impl<'a> Shown<'a> {
+    pub(crate) fn of(node: &'a Node, networks: &'a Snapshot) -> Self {
+        match node {
+            Node::Machine(machine) => Self::of_machine(machine, networks),
+            Node::Device(device) => Self::of_device(&device.value, networks),
+        }
+    }
+
+    pub(crate) fn of_machine(machine: &'a Machine, networks: &'a Snapshot) -> Self {
+        Self {
+            system_id: &machine.system_id,
+            interfaces: &machine.interfaces,
+            hardware: Some(&machine.hardware),
+            boot_mac: machine.boot.boot_mac.as_deref(),
+            networks,
+        }
+    }
+
+    pub(crate) fn of_device(device: &'a Device, networks: &'a Snapshot) -> Self {
+        Self {
+            system_id: &device.system_id,
+            interfaces: &device.interfaces,
+            hardware: None,
+            boot_mac: None,
+            networks,
+        }
+    }
+
+    /// All interfaces.
+    pub(crate) fn all(self) -> Vec<Value> {
+        self.interfaces.iter().map(|interface| self.interface(interface)).collect()
+    }
+
+    /// The interface with this number.
+    pub(crate) fn one(self, id: u64) -> Option<Value> {
+        self.interfaces.by_id(id).map(|interface| self.interface(interface))
+    }
+
+    /// The interface that the machine boots from, or null.
+    pub(crate) fn boot(self) -> Value {
+        let boot = self.interfaces.boot(self.boot_mac);
+        boot.map_or(Value::Null, |interface| self.interface(interface))
+    }
+
+    /// The addresses that links hold or, when none does, those that commissioning saw.
+    pub(crate) fn addresses(self) -> Vec<String> {
+        let held: Vec<String> = self
+            .interfaces
+            .links()
+            .filter_map(|(_, link)| link.ip)
+            .map(|ip| ip.to_string())
+            .collect();
+        if !held.is_empty() {
+            return held;
+        }
+        let found = self.hardware.map_or(&[][..], |hardware| &hardware.interfaces);
+        found.iter().flat_map(|it| it.addresses.iter().map(|it| it.address.to_string())).collect()
+    }
+
+    /// `default_gateways` of a machine.
+    pub(crate) fn default_gateways(self) -> Value {
+        let boot = self.interfaces.boot(self.boot_mac).map(|interface| interface.id);
+        let gateways = self.interfaces.default_gateways(boot, &self.networks.places);
+        let one = |it: DefaultGateway| json!({"gateway_ip": it.gateway, "link_id": it.link});
+        json!({"ipv4": one(gateways.ipv4), "ipv6": one(gateways.ipv6)})
+    }
+
+    fn interface(self, interface: &Interface) -> Value {
+        let (system_id, id) = (self.system_id, interface.id);
+        let names = |ids: &[u64]| -> Vec<String> {
+            ids.iter()
+                .filter_map(|id| self.interfaces.by_id(*id))
+                .map(|it| it.name.to_string())
+                .collect()
+        };
+        let children: Vec<String> =
+            self.interfaces.children(id).map(|child| child.name.to_string()).collect();
+        let links: Vec<Value> = interface.links.iter().map(|link| self.link(link)).collect();
+        let card = &interface.card;
+        let vlan = interface.vlan.map_or(Value::Null, |vlan| self.networks.vlan(vlan));
+        json!({
+            "system_id": system_id, "id": id, "name": interface.name,
+            "type": interface.kind.word(),
+            "mac_address": self.interfaces.mac_of(interface),
+            "parents": names(interface.kind.parents()), "children": children,
+            "tags": interface.tags, "enabled": self.interfaces.is_enabled(interface),
+            "vlan": vlan, "links": links, "params": params(interface),
+            "discovered": self.discovered(interface),
+            "effective_mtu": self.interfaces.effective_mtu(interface, &self.networks.places),
+            "vendor": card.vendor, "product": card.product,
+            "firmware_version": card.firmware_version, "link_connected": card.link_connected,
+            "interface_speed": card.interface_speed, "link_speed": card.link_speed,
+            "numa_node": card.numa_node, "sriov_max_vf": card.sriov_max_vf,
+            "resource_uri": format!("/MAAS/api/2.0/nodes/{system_id}/interfaces/{id}/"),
+        })
+    }
+
+    /// A link; what it has not is left out, because clients refuse null.
+    fn link(self, link: &Link) -> Value {
+        let mut shown = Map::new();
+        shown.insert("id".to_owned(), json!(link.id));
+        shown.insert("mode".to_owned(), json!(link.mode.word()));
+        if let Some(ip) = link.ip {
+            shown.insert("ip_address".to_owned(), json!(ip));
+        }
+        let subnet = link.subnet.map_or(Value::Null, |id| self.networks.subnet(id));
+        if !subnet.is_null() {
+            shown.insert("subnet".to_owned(), subnet);
+        }
+        Value::Object(shown)
+    }
+
+    /// What commissioning saw on a card that has no fixed address.
+    fn discovered(self, interface: &Interface) -> Value {
+        let (Some(hardware), Some(mac)) = (self.hardware, interface.mac) else {
+            return Value::Null;
+        };
+        if !matches!(interface.kind, Kind::Physical)
+            || interface.links.iter().any(|l| l.ip.is_some())
+        {
+            return Value::Null;
+        }
+        let mac = mac.to_string();
+        let seen: Vec<Value> = hardware
+            .interfaces
             .iter()
-            .enumerate()
-            .map(|(index, mac)| {
-                let interface = Interface {
-                    name: format!("eth{index}"),
-                    mac_address: Some(mac.clone()),
-                    ..Interface::default()
-                };
-                one(machine, index, &interface)
+            .filter(|found| found.mac_address.as_deref() == Some(mac.as_str()))
+            .flat_map(|found| &found.addresses)
+            .map(|address| {
+                let mut shown = Map::new();
+                shown.insert("ip_address".to_owned(), json!(address.address));
+                if let Some((id, _)) = self.networks.places.subnet_of(address.address) {
+                    shown.insert("subnet".to_owned(), self.networks.subnet(id));
+                }
+                Value::Object(shown)
             })
             .collect();
+        if seen.is_empty() { Value::Null } else { Value::Array(seen) }
     }
-    found.iter().enumerate().map(|(index, interface)| one(machine, index, interface)).collect()
 }
 
-/// The interface that the machine boots from, or null.
-pub(crate) fn boot(machine: &Machine) -> Value {
-    let Some(boot) = machine
-        .boot
-        .boot_mac
-        .as_deref()
-        .or_else(|| machine.mac_addresses.iter().next().map(String::as_str))
-    else {
-        return Value::Null;
+/// The parameters of a bond or a bridge, an MTU of its own; `""` when there are none.
+fn params(interface: &Interface) -> Value {
+    let mut shown = Map::new();
+    let mut add = |name: &str, value: Value| {
+        if !value.is_null() {
+            shown.insert(name.to_owned(), value);
+        }
     };
-    all(machine)
-        .into_iter()
-        .find(|interface| interface["mac_address"].as_str() == Some(boot))
-        .unwrap_or(Value::Null)
-}
-
-fn one(machine: &Machine, index: usize, interface: &Interface) -> Value {
-    let id = index + 1;
-    let system_id = &machine.system_id;
-    let boots = interface.mac_address.is_some() && interface.mac_address == machine.boot.boot_mac;
-    // What the deployed system gets until the operator says otherwise: DHCP on the boot interface.
-    let mode = if boots { "dhcp" } else { "link_up" };
-    let children: Vec<&str> = machine
-        .hardware
-        .interfaces
-        .iter()
-        .filter(|other| other.parents.contains(&interface.name))
-        .map(|other| other.name.as_str())
-        .collect();
-    json!({
-        "system_id": system_id, "id": id, "name": interface.name, "type": kind(interface.kind),
-        "mac_address": interface.mac_address, "parents": interface.parents, "children": children,
-        "tags": [], "enabled": true, "vlan": places::default_vlan(),
-        "links": [{"id": id, "mode": mode}], "params": "", "discovered": null,
-        "effective_mtu": interface.mtu.unwrap_or(1500), "vendor": interface.vendor,
-        "product": interface.product, "firmware_version": interface.firmware_version,
-        "link_connected": interface.link_connected, "interface_speed": interface.interface_speed,
-        "link_speed": interface.link_speed, "numa_node": interface.numa_node,
-        "sriov_max_vf": interface.sriov_max_vf,
-        "resource_uri": format!("/MAAS/api/2.0/nodes/{system_id}/interfaces/{id}/"),
-    })
-}
-
-const fn kind(kind: InterfaceKind) -> &'static str {
-    match kind {
-        InterfaceKind::Bond => "bond",
-        InterfaceKind::Bridge => "bridge",
-        InterfaceKind::Vlan => "vlan",
-        _ => "physical",
+    match &interface.kind {
+        Kind::Bond { params, .. } => {
+            add("bond_mode", json!(params.mode));
+            add("bond_miimon", json!(params.miimon));
+            add("bond_downdelay", json!(params.downdelay));
+            add("bond_updelay", json!(params.updelay));
+            add("bond_num_grat_arp", json!(params.num_grat_arp));
+            add("bond_lacp_rate", json!(params.lacp_rate));
+            add("bond_xmit_hash_policy", json!(params.xmit_hash_policy));
+        }
+        Kind::Bridge { bridge, params, .. } => {
+            add("bridge_type", json!(bridge));
+            add("bridge_stp", json!(params.stp));
+            add("bridge_fd", json!(params.forward_delay));
+        }
+        Kind::Physical | Kind::Vlan { .. } => {}
     }
+    add("mtu", json!(interface.mtu));
+    add("accept-ra", json!(interface.accept_ra));
+    if shown.is_empty() { json!("") } else { Value::Object(shown) }
 }

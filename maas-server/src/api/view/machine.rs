@@ -6,14 +6,17 @@ use maas_core::machine::hardware::Hardware;
 use maas_core::machine::{Machine, PowerState};
 use serde_json::{Map, Value, json};
 
-use super::{block_device, interface, or_unknown, places, script_result};
+use super::interface::Shown;
+use super::{block_device, or_unknown, places, script_result};
+use crate::networks::Snapshot;
 
 /// The whole object.
-pub(crate) fn full(machine: &Machine) -> Value {
+pub(crate) fn full(machine: &Machine, networks: &Snapshot) -> Value {
     let mut object = Map::new();
     identity(machine, &mut object);
     lifecycle(machine, &mut object);
     hardware(machine, &mut object);
+    network(machine, networks, &mut object);
     scripts(machine, &mut object);
     Value::Object(object)
 }
@@ -73,25 +76,27 @@ fn hardware(machine: &Machine, object: &mut Map<String, Value>) {
                    "hugepages_set": hugepages})
         })
         .collect();
-    let addresses: Vec<String> = hardware
-        .interfaces
-        .iter()
-        .flat_map(|one| one.addresses.iter().map(|address| address.address.to_string()))
-        .collect();
     add(
         object,
         json!({
             "cpu_count": hardware.cpu_count, "cpu_speed": hardware.cpu_speed,
             "memory": hardware.memory, "storage": megabytes(hardware.storage()),
             "hardware_info": hardware_info(hardware), "numanode_set": numa,
-            "interface_set": interface::all(machine), "boot_interface": interface::boot(machine),
-            "ip_addresses": addresses,
-            "default_gateways": {"ipv4": {"gateway_ip": null, "link_id": null},
-                                 "ipv6": {"gateway_ip": null, "link_id": null}},
             "boot_disk": disks.first(), "blockdevice_set": disks,
             "physicalblockdevice_set": disks, "virtualblockdevice_set": [],
             "volume_groups": [], "raids": [], "cache_sets": [], "bcaches": [],
             "special_filesystems": [],
+        }),
+    );
+}
+
+fn network(machine: &Machine, networks: &Snapshot, object: &mut Map<String, Value>) {
+    let shown = Shown::of_machine(machine, networks);
+    add(
+        object,
+        json!({
+            "interface_set": shown.all(), "boot_interface": shown.boot(),
+            "ip_addresses": shown.addresses(), "default_gateways": shown.default_gateways(),
         }),
     );
 }

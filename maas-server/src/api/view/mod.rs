@@ -1,6 +1,7 @@
 //! Domain values as the JSON that MAAS's clients expect (API 2.0): one file per resource.
 
 pub(crate) mod block_device;
+pub(crate) mod device;
 pub(crate) mod interface;
 pub(crate) mod machine;
 pub(crate) mod places;

@@ -8,6 +8,7 @@ use sqlx::query::Query;
 use sqlx::{AnyConnection, AnyPool, AssertSqlSafe, Row};
 
 use maas_core::id::SystemId;
+use maas_core::machine::interface::Places;
 use maas_core::machine::{Machine, Record};
 use maas_core::secret::Secret;
 use maas_core::time::Timestamp;
@@ -421,6 +422,8 @@ async fn attach(
 /// A machine from `version, body`.
 fn read(row: &AnyRow) -> Result<Machine, Fault> {
     let mut machine: Machine = serde_json::from_str(row.try_get(1)?)?;
+    // One that was stored before interfaces were kept.
+    machine.ensure_interfaces(&Places::default());
     machine.version = u64::try_from(row.try_get::<i64, _>(0)?)?;
     Ok(machine)
 }

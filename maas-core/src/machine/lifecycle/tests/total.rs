@@ -16,6 +16,7 @@ fn events() -> Vec<Event> {
             Event::Commission {
                 actor: who(),
                 enable_ssh: false,
+                skip_networking: false,
                 scripts: runs(ScriptType::Commissioning),
             },
             Event::Test { actor: who(), enable_ssh: true, scripts: runs(ScriptType::Testing) },
