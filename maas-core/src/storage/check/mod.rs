@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::device::BootMethod;
-use super::model::{Disk, PartitionFlag, PartitionTable, Storage};
+use super::model::{Disk, EXTENDED, Partition, PartitionFlag, PartitionTable, Storage};
 use super::size::{ALIGNMENT, END_RESERVE, INITIAL_OFFSET, MBR_LARGEST, MIB, MIN_ROOT};
 
 /// A fault of a storage configuration; each would make the installation or the first boot fail.
@@ -84,7 +84,9 @@ pub enum StorageProblem {
         partition: String,
     },
     /// An MBR table cannot hold the partition.
-    #[error("an MBR table cannot hold partition {partition}: four partitions of at most 2 TiB")]
+    #[error(
+        "an MBR table cannot hold partition {partition}: three primary and {MBR_LOGICAL} logical ones of at most 2 TiB"
+    )]
     BeyondMbr {
         /// The partition's id.
         partition: String,
@@ -149,7 +151,42 @@ pub enum StorageProblem {
         /// The disk.
         disk: String,
     },
+    /// A RAID, bcache, group, volume or datastore has a name that its tools do not take.
+    #[error("{name:?} is no name: it needs letters, digits and any of . _ + - and no - first")]
+    VolumeName {
+        /// The name.
+        name: String,
+    },
+    /// A UUID that a user chose is none.
+    #[error("{uuid:?} of {id} is no UUID")]
+    BadUuid {
+        /// The entry.
+        id: String,
+        /// What was given.
+        uuid: String,
+    },
+    /// A memory file system is of a type that needs a device.
+    #[error("{fstype:?} cannot be mounted at {path:?} without a device")]
+    SpecialType {
+        /// The type.
+        fstype: String,
+        /// The path.
+        path: String,
+    },
+    /// Mount options or a label would break out of their field in fstab.
+    #[error("{text:?} of {volume} contains white space or control characters")]
+    BadText {
+        /// The volume or path.
+        volume: String,
+        /// What was given.
+        text: String,
+    },
 }
+
+/// The most logical partitions of an MBR table: Linux names no more than 15 partitions of a disk
+/// whose driver has 16 minor numbers for it.
+const MBR_LOGICAL: u32 = 11;
+const MBR_LAST: u32 = EXTENDED + MBR_LOGICAL;
 
 /// The types that curtin makes.
 const FSTYPES: [&str; 16] = [
@@ -166,13 +203,15 @@ impl Storage {
             check_disk(disk, &mut problems);
         }
         self.check_references(&mut problems);
+        self.check_names(&mut problems);
         self.check_compound(&mut problems);
         self.check_mounts(&mut problems);
         self.check_boot(&mut problems);
         problems
     }
 
-    fn ids(&self) -> Vec<String> {
+    /// The id of everything that can be named.
+    pub(super) fn ids(&self) -> Vec<String> {
         let mut ids: Vec<String> = Vec::new();
         for disk in &self.disks {
             ids.push(disk.device.name.clone());
@@ -196,7 +235,7 @@ impl Storage {
                 uses.push(("its partition table".to_owned(), disk.device.name.clone()));
             }
             for partition in &disk.partitions {
-                if matches!(partition.flag, PartitionFlag::BiosGrub | PartitionFlag::Prep) {
+                if partition.flag.is_firmware() {
                     uses.push(("the firmware".to_owned(), disk.partition_id(partition.number)));
                 }
             }
@@ -206,13 +245,17 @@ impl Storage {
                 uses.push((format!("RAID {}", raid.name), device.clone()));
             }
         }
-        let mut caches = BTreeSet::new();
         for bcache in &self.bcaches {
             uses.push((format!("bcache {}", bcache.name), bcache.backing.clone()));
-            // One cache may serve several.
-            if caches.insert(bcache.cache.as_str()) {
-                uses.push((format!("bcache {}", bcache.name), bcache.cache.clone()));
-            }
+        }
+        // One cache may serve several.
+        for cache in self.caches() {
+            let bcache = self.bcaches.iter().find(|bcache| bcache.cache == cache);
+            let user = bcache.map_or_else(
+                || "a cache set".to_owned(),
+                |bcache| format!("bcache {}", bcache.name),
+            );
+            uses.push((user, cache.to_owned()));
         }
         for group in &self.volume_groups {
             for device in &group.devices {
@@ -253,6 +296,60 @@ impl Storage {
                 });
             } else {
                 used.insert(volume, user);
+            }
+        }
+    }
+
+    fn check_names(&self, problems: &mut Vec<StorageProblem>) {
+        let groups = self.volume_groups.iter();
+        let volumes = groups.clone().flat_map(|group| group.volumes.iter().map(|one| &one.name));
+        let names = self
+            .raids
+            .iter()
+            .map(|raid| &raid.name)
+            .chain(self.bcaches.iter().map(|bcache| &bcache.name))
+            .chain(groups.map(|group| &group.name))
+            .chain(volumes)
+            .chain(self.vmfs.iter().map(|vmfs| &vmfs.name));
+        for name in names {
+            let plain = |c: char| c.is_ascii_alphanumeric() || "._+-".contains(c);
+            let good = (1..=64).contains(&name.len())
+                && name.chars().all(plain)
+                && !name.starts_with('-')
+                && !matches!(name.as_str(), "." | "..");
+            if !good {
+                problems.push(StorageProblem::VolumeName { name: name.clone() });
+            }
+        }
+        for (id, uuid) in &self.uuids {
+            if !is_uuid(uuid) {
+                problems.push(StorageProblem::BadUuid { id: id.clone(), uuid: uuid.clone() });
+            }
+        }
+        let blank = |c: char| c.is_whitespace() || c.is_control();
+        for filesystem in &self.filesystems {
+            let options = filesystem.mount.as_ref().map(|mount| &mount.options);
+            for text in options.into_iter().chain([&filesystem.label]) {
+                if text.contains(blank) || text.len() > 255 {
+                    problems.push(StorageProblem::BadText {
+                        volume: filesystem.volume.clone(),
+                        text: text.clone(),
+                    });
+                }
+            }
+        }
+        for mount in &self.special_mounts {
+            if mount.options.contains(blank) {
+                problems.push(StorageProblem::BadText {
+                    volume: mount.path.clone(),
+                    text: mount.options.clone(),
+                });
+            }
+            if !["tmpfs", "ramfs"].contains(&mount.fstype.as_str()) {
+                problems.push(StorageProblem::SpecialType {
+                    fstype: mount.fstype.clone(),
+                    path: mount.path.clone(),
+                });
             }
         }
     }
@@ -362,6 +459,14 @@ impl Storage {
                 }
             }
         }
+        for disk in &self.disks {
+            let logical =
+                |one: &&Partition| one.flag == PartitionFlag::Boot && disk.is_logical(one.number);
+            if let Some(one) = disk.partitions.iter().find(logical) {
+                let id = disk.partition_id(one.number);
+                not_bootable(&format!("{id} is a logical partition, which firmware does not read"));
+            }
+        }
         if self.platform.needs_prep() && !has(PartitionFlag::Prep) {
             not_bootable("the boot disk needs a PReP partition");
         }
@@ -420,7 +525,8 @@ fn check_disk(disk: &Disk, problems: &mut Vec<StorageProblem>) {
             problems.push(StorageProblem::Unaligned { partition: id.clone() });
         }
         if disk.table == Some(PartitionTable::Mbr)
-            && (partition.number > 4
+            && (partition.number == EXTENDED
+                || partition.number > MBR_LAST
                 || partition.size > MBR_LARGEST
                 || partition.offset >= MBR_LARGEST)
         {
@@ -433,6 +539,14 @@ fn check_disk(disk: &Disk, problems: &mut Vec<StorageProblem>) {
         }
         previous = Some((id, end.unwrap_or(u64::MAX)));
     }
+}
+
+/// Whether a text is a UUID in its usual form.
+fn is_uuid(text: &str) -> bool {
+    let groups: Vec<&str> = text.split('-').collect();
+    let lengths: Vec<usize> = groups.iter().map(|group| group.len()).collect();
+    lengths == [8, 4, 4, 4, 12]
+        && groups.iter().all(|group| group.chars().all(|c| c.is_ascii_hexdigit()))
 }
 
 fn is_plain_path(path: &str) -> bool {
