@@ -13,6 +13,7 @@ mod events;
 mod machines;
 mod results;
 mod ssh_keys;
+mod storage;
 mod users;
 mod version;
 pub(crate) mod view;
@@ -42,6 +43,7 @@ pub fn operations() -> Vec<Operation<Region>> {
         results::operations(),
         events::operations(),
         boot_sources::operations(),
+        storage::operations(),
         boot_resources::operations(),
     ]
     .into_iter()

@@ -30,12 +30,15 @@ pub struct Extras {
     pub user_data: AttachmentChange,
     /// What commissioning found.
     pub hardware: Option<Box<Hardware>>,
+    /// Whether storage layout and edits are forgotten, as by a commissioning.
+    pub forget_storage: bool,
 }
 
 impl Extras {
     fn is_empty(&self) -> bool {
         self.outputs.is_empty()
             && self.hardware.is_none()
+            && !self.forget_storage
             && self.plan == AttachmentChange::Keep
             && self.user_data == AttachmentChange::Keep
     }
@@ -114,6 +117,9 @@ impl Region {
             }
             if let Some(hardware) = &extras.hardware {
                 outcome.machine.learn(hardware);
+            }
+            if extras.forget_storage {
+                outcome.machine.forget_storage();
             }
             let sooner = !outcome.effects.is_empty() || earlier(&outcome.machine, &machine);
             let change = Change {

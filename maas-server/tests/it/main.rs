@@ -8,5 +8,6 @@ mod bad_input;
 mod faults;
 mod kills;
 mod program;
+mod storage;
 mod support;
 mod wire;

@@ -6,7 +6,8 @@ use maas_core::machine::hardware::Hardware;
 use maas_core::machine::{Machine, PowerState};
 use serde_json::{Map, Value, json};
 
-use super::{block_device, interface, or_unknown, places, script_result};
+use super::storage::StorageView;
+use super::{interface, or_unknown, places, script_result};
 
 /// The whole object.
 pub(crate) fn full(machine: &Machine) -> Value {
@@ -14,6 +15,7 @@ pub(crate) fn full(machine: &Machine) -> Value {
     identity(machine, &mut object);
     lifecycle(machine, &mut object);
     hardware(machine, &mut object);
+    add(&mut object, StorageView::of(machine).fields());
     scripts(machine, &mut object);
     Value::Object(object)
 }
@@ -59,7 +61,6 @@ fn lifecycle(machine: &Machine, object: &mut Map<String, Value>) {
 
 fn hardware(machine: &Machine, object: &mut Map<String, Value>) {
     let hardware = &machine.hardware;
-    let disks = block_device::all(machine);
     let numa: Vec<Value> = hardware
         .numa_nodes
         .iter()
@@ -88,10 +89,6 @@ fn hardware(machine: &Machine, object: &mut Map<String, Value>) {
             "ip_addresses": addresses,
             "default_gateways": {"ipv4": {"gateway_ip": null, "link_id": null},
                                  "ipv6": {"gateway_ip": null, "link_id": null}},
-            "boot_disk": disks.first(), "blockdevice_set": disks,
-            "physicalblockdevice_set": disks, "virtualblockdevice_set": [],
-            "volume_groups": [], "raids": [], "cache_sets": [], "bcaches": [],
-            "special_filesystems": [],
         }),
     );
 }
