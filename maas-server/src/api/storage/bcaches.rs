@@ -11,7 +11,7 @@ use super::filesystems::strip;
 use super::members::Members;
 use super::{cache_sets, forms};
 use crate::http::{
-    FieldErrors, Fields, Operation, Param, Problem, Reply, Request, delete, get, post, put,
+    Access, FieldErrors, Fields, Operation, Param, Problem, Reply, Request, delete, get, post, put,
 };
 use crate::region::Region;
 
@@ -31,10 +31,16 @@ const PARAMS: &[Param] = &[
 pub(super) fn operations() -> Vec<Operation<Region>> {
     vec![
         get("BcachesHandler", BCACHES, "The bcaches of a machine.", list),
-        post("BcachesHandler", BCACHES, "Makes a bcache.", create).params(PARAMS),
+        post("BcachesHandler", BCACHES, "Makes a bcache.", create)
+            .access(Access::Admin)
+            .params(PARAMS),
         get("BcacheHandler", BCACHE, "One bcache.", read).alias(ALIAS),
-        put("BcacheHandler", BCACHE, "Changes a bcache.", update).alias(ALIAS).params(PARAMS),
+        put("BcacheHandler", BCACHE, "Changes a bcache.", update)
+            .access(Access::Admin)
+            .alias(ALIAS)
+            .params(PARAMS),
         delete("BcacheHandler", BCACHE, "Removes a bcache and its file system.", remove)
+            .access(Access::Admin)
             .alias(ALIAS),
     ]
 }

@@ -14,7 +14,7 @@ use super::filesystems::{Bearer, Command, edits, strip};
 use super::forms;
 use super::refused::refused;
 use crate::http::{
-    FieldErrors, Fields, Operation, Param, Problem, Reply, Request, delete, get, post, put,
+    Access, FieldErrors, Fields, Operation, Param, Problem, Reply, Request, delete, get, post, put,
 };
 use crate::region::Region;
 
@@ -39,6 +39,7 @@ pub(super) fn operations() -> Vec<Operation<Region>> {
             "Adds a disk that commissioning did not find.",
             create,
         )
+        .access(Access::Admin)
         .params(&[
             Param::required("name", "The kernel's name, e.g. sda."),
             Param::required("size", "Bytes, or with K, M, G, T."),
@@ -48,6 +49,7 @@ pub(super) fn operations() -> Vec<Operation<Region>> {
         .params(DISK),
         get("BlockDeviceHandler", DEVICE, "One block device.", read),
         put("BlockDeviceHandler", DEVICE, "Changes a block device.", update)
+            .access(Access::Admin)
             .params(&[
                 Param::optional("name", "The name; of a logical volume without its group."),
                 Param::optional("size", "Disks and logical volumes: the size."),
@@ -55,18 +57,22 @@ pub(super) fn operations() -> Vec<Operation<Region>> {
                 Param::optional("uuid", "Virtual devices: the UUID."),
             ])
             .params(DISK),
-        delete("BlockDeviceHandler", DEVICE, "Removes a block device.", remove),
+        delete("BlockDeviceHandler", DEVICE, "Removes a block device.", remove)
+            .access(Access::Admin),
         post("BlockDeviceHandler", DEVICE, "Adds a tag.", |region, request| {
             change_tag(region, request, TagChange::Add)
         })
+        .access(Access::Admin)
         .op("add_tag")
         .params(&[Param::required("tag", "The tag.")]),
         post("BlockDeviceHandler", DEVICE, "Removes a tag.", |region, request| {
             change_tag(region, request, TagChange::Remove)
         })
+        .access(Access::Admin)
         .op("remove_tag")
         .params(&[Param::required("tag", "The tag.")]),
         post("BlockDeviceHandler", DEVICE, "Makes this disk the boot disk.", set_boot_disk)
+            .access(Access::Admin)
             .op("set_boot_disk"),
     ];
     rows.extend(Command::ALL.map(|command| {

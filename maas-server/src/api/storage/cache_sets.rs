@@ -9,7 +9,9 @@ use super::super::view::bcache::{cache_set, cache_sets};
 use super::super::view::storage::StorageView;
 use super::change::{When, edit, seen};
 use super::members::Members;
-use crate::http::{FieldErrors, Operation, Param, Problem, Reply, Request, delete, get, post, put};
+use crate::http::{
+    Access, FieldErrors, Operation, Param, Problem, Reply, Request, delete, get, post, put,
+};
 use crate::region::Region;
 
 const SETS: &str = "/MAAS/api/2.0/nodes/{system_id}/bcache-cache-sets/";
@@ -25,12 +27,16 @@ pub(super) fn operations() -> Vec<Operation<Region>> {
     vec![
         get("BcacheCacheSetsHandler", SETS, "The caches of a machine.", list),
         post("BcacheCacheSetsHandler", SETS, "Sets a volume aside as a cache.", create)
+            .access(Access::Admin)
             .params(DEVICE),
         get("BcacheCacheSetHandler", SET, "One cache.", read).alias(ALIAS),
         put("BcacheCacheSetHandler", SET, "Puts a cache on another volume.", update)
+            .access(Access::Admin)
             .alias(ALIAS)
             .params(DEVICE),
-        delete("BcacheCacheSetHandler", SET, "Gives a cache up.", remove).alias(ALIAS),
+        delete("BcacheCacheSetHandler", SET, "Gives a cache up.", remove)
+            .access(Access::Admin)
+            .alias(ALIAS),
     ]
 }
 

@@ -9,7 +9,9 @@ use super::super::view::storage::StorageView;
 use super::change::{When, edit, seen};
 use super::forms;
 use super::members::Members;
-use crate::http::{FieldErrors, Operation, Param, Problem, Reply, Request, delete, get, post, put};
+use crate::http::{
+    Access, FieldErrors, Operation, Param, Problem, Reply, Request, delete, get, post, put,
+};
 use crate::region::Region;
 
 const STORES: &str = "/MAAS/api/2.0/nodes/{system_id}/vmfs-datastores/";
@@ -19,21 +21,28 @@ const ALIAS: &str = "/MAAS/api/2.0/nodes/{system_id}/vmfs-datastores/{id}/";
 pub(super) fn operations() -> Vec<Operation<Region>> {
     vec![
         get("VmfsDatastoresHandler", STORES, "The datastores of a machine.", list),
-        post("VmfsDatastoresHandler", STORES, "Makes a datastore.", create).params(&[
-            Param::required("name", "Its name."),
-            Param::optional("uuid", "Its UUID."),
-            Param::repeated("block_devices", "Block devices; each gets one partition for it."),
-            Param::repeated("partitions", "Partitions."),
-        ]),
+        post("VmfsDatastoresHandler", STORES, "Makes a datastore.", create)
+            .access(Access::Admin)
+            .params(&[
+                Param::required("name", "Its name."),
+                Param::optional("uuid", "Its UUID."),
+                Param::repeated("block_devices", "Block devices; each gets one partition for it."),
+                Param::repeated("partitions", "Partitions."),
+            ]),
         get("VmfsDatastoreHandler", STORE, "One datastore.", read).alias(ALIAS),
-        put("VmfsDatastoreHandler", STORE, "Changes a datastore.", update).alias(ALIAS).params(&[
-            Param::optional("name", "Its name."),
-            Param::optional("uuid", "Its UUID."),
-            Param::repeated("add_block_devices", "Block devices to add."),
-            Param::repeated("add_partitions", "Partitions to add."),
-            Param::repeated("remove_partitions", "Partitions to take out."),
-        ]),
-        delete("VmfsDatastoreHandler", STORE, "Removes a datastore.", remove).alias(ALIAS),
+        put("VmfsDatastoreHandler", STORE, "Changes a datastore.", update)
+            .access(Access::Admin)
+            .alias(ALIAS)
+            .params(&[
+                Param::optional("name", "Its name."),
+                Param::optional("uuid", "Its UUID."),
+                Param::repeated("add_block_devices", "Block devices to add."),
+                Param::repeated("add_partitions", "Partitions to add."),
+                Param::repeated("remove_partitions", "Partitions to take out."),
+            ]),
+        delete("VmfsDatastoreHandler", STORE, "Removes a datastore.", remove)
+            .access(Access::Admin)
+            .alias(ALIAS),
     ]
 }
 

@@ -9,12 +9,13 @@ use super::super::configuration;
 use super::super::machines::{MACHINE, reply};
 use super::change::{When, change, edit};
 use super::refused::layout_refused;
-use crate::http::{FieldErrors, Operation, Param, Problem, Reply, Request, post};
+use crate::http::{Access, FieldErrors, Operation, Param, Problem, Reply, Request, post};
 use crate::region::Region;
 
 pub(super) fn operations() -> Vec<Operation<Region>> {
     vec![
         post("MachineHandler", MACHINE, "Lays the disks out anew.", set_storage_layout)
+            .access(Access::Admin)
             .op("set_storage_layout")
             .params(&[
                 Param::required(
@@ -48,6 +49,7 @@ pub(super) fn operations() -> Vec<Operation<Region>> {
         .op("unmount_special")
         .params(&[Param::required("mount_point", "The absolute path.")]),
         post("MachineHandler", MACHINE, "Lays the disks out as after commissioning.", restore)
+            .access(Access::Admin)
             .op("restore_storage_configuration"),
     ]
 }
@@ -106,14 +108,13 @@ fn document(machine: &Machine) -> Result<CustomLayout, Problem> {
 
 async fn mount_special(region: Arc<Region>, request: Request) -> Result<Reply, Problem> {
     let fields = request.fields();
-    let mut errors = FieldErrors::new();
-    let fstype = errors.collect(fields.required("fstype")).to_owned();
-    let path = errors.collect(fields.required("mount_point")).to_owned();
-    let options = errors.collect(fields.text("mount_options")).unwrap_or_default().to_owned();
-    errors.done()?;
     let what = "mount the filesystem";
     let changed = edit(&region, &request, When::ReadyOrAllocated, what, |_| {
-        let (fstype, path, options) = (fstype.clone(), path.clone(), options.clone());
+        let mut errors = FieldErrors::new();
+        let fstype = errors.collect(fields.required("fstype")).to_owned();
+        let path = errors.collect(fields.required("mount_point")).to_owned();
+        let options = errors.collect(fields.text("mount_options")).unwrap_or_default().to_owned();
+        errors.done()?;
         Ok(vec![Edit::MountSpecial { fstype, path, options }])
     })
     .await?;
@@ -121,10 +122,10 @@ async fn mount_special(region: Arc<Region>, request: Request) -> Result<Reply, P
 }
 
 async fn unmount_special(region: Arc<Region>, request: Request) -> Result<Reply, Problem> {
-    let path = request.fields().required("mount_point")?;
     let what = "unmount the filesystem";
     let changed = edit(&region, &request, When::ReadyOrAllocated, what, |_| {
-        Ok(vec![Edit::UnmountSpecial { path: path.to_owned() }])
+        let path = request.fields().required("mount_point")?.to_owned();
+        Ok(vec![Edit::UnmountSpecial { path }])
     })
     .await?;
     reply(&changed)

@@ -11,7 +11,9 @@ use super::super::view::storage::StorageView;
 use super::change::{When, change, edit, seen};
 use super::filesystems::{Bearer, Command, edits, strip};
 use super::{block_devices, forms};
-use crate::http::{FieldErrors, Operation, Param, Problem, Reply, Request, delete, get, post};
+use crate::http::{
+    Access, FieldErrors, Operation, Param, Problem, Reply, Request, delete, get, post,
+};
 use crate::region::Region;
 
 const PARTITIONS: &str = "/MAAS/api/2.0/nodes/{system_id}/blockdevices/{device_id}/partitions/";
@@ -22,6 +24,7 @@ pub(super) fn operations() -> Vec<Operation<Region>> {
     let mut rows = vec![
         get("PartitionsHandler", PARTITIONS, "The partitions of a block device.", list),
         post("PartitionsHandler", PARTITIONS, "Adds a partition after the last one.", create)
+            .access(Access::Admin)
             .params(&[
                 Param::optional("size", "Bytes, or with K, M, G, T; all that is free."),
                 Param::optional("uuid", "The partition's UUID."),
@@ -29,16 +32,19 @@ pub(super) fn operations() -> Vec<Operation<Region>> {
             ]),
         get("PartitionHandler", PARTITION, "One partition.", read).alias(ALIAS),
         delete("PartitionHandler", PARTITION, "Removes a partition and its file system.", remove)
+            .access(Access::Admin)
             .alias(ALIAS),
         post("PartitionHandler", PARTITION, "Adds a tag.", |region, request| {
             tag(region, request, block_devices::TagChange::Add)
         })
+        .access(Access::Admin)
         .op("add_tag")
         .alias(ALIAS)
         .params(&[Param::required("tag", "The tag.")]),
         post("PartitionHandler", PARTITION, "Removes a tag.", |region, request| {
             tag(region, request, block_devices::TagChange::Remove)
         })
+        .access(Access::Admin)
         .op("remove_tag")
         .alias(ALIAS)
         .params(&[Param::required("tag", "The tag.")]),

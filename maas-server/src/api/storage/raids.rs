@@ -10,7 +10,9 @@ use super::change::{When, edit, seen};
 use super::filesystems::strip;
 use super::forms;
 use super::members::Members;
-use crate::http::{FieldErrors, Operation, Param, Problem, Reply, Request, delete, get, post, put};
+use crate::http::{
+    Access, FieldErrors, Operation, Param, Problem, Reply, Request, delete, get, post, put,
+};
 use crate::region::Region;
 
 const RAIDS: &str = "/MAAS/api/2.0/nodes/{system_id}/raids/";
@@ -20,7 +22,7 @@ const ALIAS: &str = "/MAAS/api/2.0/nodes/{system_id}/raids/{id}/";
 pub(super) fn operations() -> Vec<Operation<Region>> {
     vec![
         get("RaidsHandler", RAIDS, "The RAIDs of a machine.", list),
-        post("RaidsHandler", RAIDS, "Makes a RAID.", create).params(&[
+        post("RaidsHandler", RAIDS, "Makes a RAID.", create).access(Access::Admin).params(&[
             Param::optional("name", "Its name; the next free md number."),
             Param::optional("uuid", "Its UUID."),
             Param::required("level", "raid-0, raid-1, raid-5, raid-6 or raid-10."),
@@ -30,19 +32,24 @@ pub(super) fn operations() -> Vec<Operation<Region>> {
             Param::repeated("spare_partitions", "Spare partitions."),
         ]),
         get("RaidHandler", RAID, "One RAID.", read).alias(ALIAS),
-        put("RaidHandler", RAID, "Changes a RAID.", update).alias(ALIAS).params(&[
-            Param::optional("name", "Its name."),
-            Param::optional("uuid", "Its UUID."),
-            Param::repeated("add_block_devices", "Block devices to add."),
-            Param::repeated("remove_block_devices", "Block devices to take out."),
-            Param::repeated("add_partitions", "Partitions to add."),
-            Param::repeated("remove_partitions", "Partitions to take out."),
-            Param::repeated("add_spare_devices", "Spare block devices to add."),
-            Param::repeated("remove_spare_devices", "Spare block devices to take out."),
-            Param::repeated("add_spare_partitions", "Spare partitions to add."),
-            Param::repeated("remove_spare_partitions", "Spare partitions to take out."),
-        ]),
-        delete("RaidHandler", RAID, "Removes a RAID and its file system.", remove).alias(ALIAS),
+        put("RaidHandler", RAID, "Changes a RAID.", update)
+            .access(Access::Admin)
+            .alias(ALIAS)
+            .params(&[
+                Param::optional("name", "Its name."),
+                Param::optional("uuid", "Its UUID."),
+                Param::repeated("add_block_devices", "Block devices to add."),
+                Param::repeated("remove_block_devices", "Block devices to take out."),
+                Param::repeated("add_partitions", "Partitions to add."),
+                Param::repeated("remove_partitions", "Partitions to take out."),
+                Param::repeated("add_spare_devices", "Spare block devices to add."),
+                Param::repeated("remove_spare_devices", "Spare block devices to take out."),
+                Param::repeated("add_spare_partitions", "Spare partitions to add."),
+                Param::repeated("remove_spare_partitions", "Spare partitions to take out."),
+            ]),
+        delete("RaidHandler", RAID, "Removes a RAID and its file system.", remove)
+            .access(Access::Admin)
+            .alias(ALIAS),
     ]
 }
 

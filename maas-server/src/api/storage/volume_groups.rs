@@ -12,7 +12,9 @@ use super::change::{When, edit, seen};
 use super::filesystems::strip;
 use super::forms;
 use super::members::Members;
-use crate::http::{FieldErrors, Operation, Param, Problem, Reply, Request, delete, get, post, put};
+use crate::http::{
+    Access, FieldErrors, Operation, Param, Problem, Reply, Request, delete, get, post, put,
+};
 use crate::region::Region;
 
 const GROUPS: &str = "/MAAS/api/2.0/nodes/{system_id}/volume-groups/";
@@ -22,24 +24,31 @@ const ALIAS: &str = "/MAAS/api/2.0/nodes/{system_id}/volume-groups/{id}/";
 pub(super) fn operations() -> Vec<Operation<Region>> {
     vec![
         get("VolumeGroupsHandler", GROUPS, "The volume groups of a machine.", list),
-        post("VolumeGroupsHandler", GROUPS, "Makes a volume group.", create).params(&[
-            Param::required("name", "Its name."),
-            Param::optional("uuid", "Its UUID."),
-            Param::repeated("block_devices", "Block devices it is made of."),
-            Param::repeated("partitions", "Partitions it is made of."),
-        ]),
+        post("VolumeGroupsHandler", GROUPS, "Makes a volume group.", create)
+            .access(Access::Admin)
+            .params(&[
+                Param::required("name", "Its name."),
+                Param::optional("uuid", "Its UUID."),
+                Param::repeated("block_devices", "Block devices it is made of."),
+                Param::repeated("partitions", "Partitions it is made of."),
+            ]),
         get("VolumeGroupHandler", GROUP, "One volume group.", read).alias(ALIAS),
-        put("VolumeGroupHandler", GROUP, "Changes a volume group.", update).alias(ALIAS).params(&[
-            Param::optional("name", "Its name."),
-            Param::optional("uuid", "Its UUID."),
-            Param::repeated("add_block_devices", "Block devices to add."),
-            Param::repeated("remove_block_devices", "Block devices to take out."),
-            Param::repeated("add_partitions", "Partitions to add."),
-            Param::repeated("remove_partitions", "Partitions to take out."),
-        ]),
+        put("VolumeGroupHandler", GROUP, "Changes a volume group.", update)
+            .access(Access::Admin)
+            .alias(ALIAS)
+            .params(&[
+                Param::optional("name", "Its name."),
+                Param::optional("uuid", "Its UUID."),
+                Param::repeated("add_block_devices", "Block devices to add."),
+                Param::repeated("remove_block_devices", "Block devices to take out."),
+                Param::repeated("add_partitions", "Partitions to add."),
+                Param::repeated("remove_partitions", "Partitions to take out."),
+            ]),
         delete("VolumeGroupHandler", GROUP, "Removes a volume group without volumes.", remove)
+            .access(Access::Admin)
             .alias(ALIAS),
         post("VolumeGroupHandler", GROUP, "Makes a logical volume.", create_logical_volume)
+            .access(Access::Admin)
             .op("create_logical_volume")
             .alias(ALIAS)
             .params(&[
@@ -48,6 +57,7 @@ pub(super) fn operations() -> Vec<Operation<Region>> {
                 Param::optional("uuid", "Its UUID."),
             ]),
         post("VolumeGroupHandler", GROUP, "Removes a logical volume.", delete_logical_volume)
+            .access(Access::Admin)
             .op("delete_logical_volume")
             .alias(ALIAS)
             .params(&[Param::required("id", "The logical volume's number.")]),
