@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 
 use maas_netconfig::yaml::{Map, Value};
 
-use super::model::{Disk, EXTENDED, Partition, PartitionFlag, PartitionTable, Storage};
+use super::model::{
+    Disk, EXTENDED, EncryptionKey, Partition, PartitionFlag, PartitionTable, Storage,
+};
 use crate::deploy::sha256_hex;
 
 /// The entries of one volume with what they need to come before them.
@@ -202,6 +204,39 @@ impl Storage {
                 map.insert("volgroup", group.name.as_str());
                 map.insert("size", bytes(volume.size));
                 entries.push(Entry { id, needs: vec![group.name.clone()], map });
+            }
+        }
+        for encrypted in &self.encrypted {
+            let mut map = Map::new();
+            map.insert("id", encrypted.name.as_str());
+            map.insert("type", "dm_crypt");
+            map.insert("dm_name", encrypted.name.as_str());
+            map.insert("volume", encrypted.volume.as_str());
+            match &encrypted.key {
+                EncryptionKey::Keyfile(path) => map.insert("keyfile", path.as_str()),
+                EncryptionKey::Key(key) => map.insert("key", key.expose().as_str()),
+            };
+            let needs = vec![encrypted.volume.clone()];
+            entries.push(Entry { id: encrypted.name.clone(), needs, map });
+        }
+        for pool in &self.zpools {
+            let mut map = Map::new();
+            map.insert("id", pool.name.as_str());
+            map.insert("type", "zpool");
+            map.insert("pool", pool.name.as_str());
+            map.insert("vdevs", Value::list(pool.devices.iter().map(String::as_str)));
+            map.insert("mountpoint", pool.mountpoint.as_deref().unwrap_or("none"));
+            entries.push(Entry { id: pool.name.clone(), needs: pool.devices.clone(), map });
+            for dataset in &pool.datasets {
+                let id = format!("{}-{}", pool.name, dataset.name.replace('/', "-"));
+                let mountpoint = dataset.mountpoint.as_deref().unwrap_or("none");
+                let mut map = Map::new();
+                map.insert("id", id.as_str());
+                map.insert("type", "zfs");
+                map.insert("pool", pool.name.as_str());
+                map.insert("volume", dataset.name.as_str());
+                map.insert("properties", Value::map([("mountpoint", Value::from(mountpoint))]));
+                entries.push(Entry { id, needs: vec![pool.name.clone()], map });
             }
         }
         for vmfs in &self.vmfs {

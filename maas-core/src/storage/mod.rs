@@ -21,8 +21,9 @@ pub use layout::{
     CustomVolume, LayoutRefusal, LayoutRequest, LvmOptions,
 };
 pub use model::{
-    Bcache, CacheMode, Disk, Filesystem, LogicalVolume, Mount, Partition, PartitionFlag,
-    PartitionTable, Raid, RaidLevel, SpecialMount, Storage, Vmfs, VolumeGroup,
+    Bcache, CacheMode, Dataset, Disk, Encrypted, EncryptionKey, Filesystem, LogicalVolume, Mount,
+    Partition, PartitionFlag, PartitionTable, Raid, RaidLevel, SpecialMount, Storage, Vmfs,
+    VolumeGroup, Zpool,
 };
 pub use register::VolumeRegister;
 pub use size::{InvalidSize, Size};

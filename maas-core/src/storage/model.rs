@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::device::{BlockDevice, Platform};
 use super::size::{ALIGNMENT, END_RESERVE, INITIAL_OFFSET, MIB, align_down};
+use crate::secret::Secret;
 
 /// All storage of a machine.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,6 +31,12 @@ pub struct Storage {
     /// LVM volume groups.
     #[serde(default)]
     pub volume_groups: Vec<VolumeGroup>,
+    /// Encrypted volumes.
+    #[serde(default)]
+    pub encrypted: Vec<Encrypted>,
+    /// ZFS pools.
+    #[serde(default)]
+    pub zpools: Vec<Zpool>,
     /// ESXi datastores.
     #[serde(default)]
     pub vmfs: Vec<Vmfs>,
@@ -221,6 +228,53 @@ pub struct LogicalVolume {
     pub size: u64,
 }
 
+/// A volume whose content is encrypted with LUKS (curtin `dm_crypt`). The installed system asks
+/// for the key on its console at every boot.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Encrypted {
+    /// The name of the volume with the clear content, e.g. `cryptroot`.
+    pub name: String,
+    /// The volume that holds the encrypted content.
+    pub volume: String,
+    /// The key.
+    pub key: EncryptionKey,
+}
+
+/// Where the key of an encrypted volume comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EncryptionKey {
+    /// A file of the ephemeral OS by its absolute path; an early command may put it there.
+    Keyfile(String),
+    /// The key itself. It becomes a part of the installer's configuration.
+    Key(Secret<String>),
+}
+
+/// A ZFS pool that spreads over its devices (curtin `zpool`; it makes no mirrors).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Zpool {
+    /// The pool's name, e.g. `tank`.
+    pub name: String,
+    /// The volumes it is made of.
+    pub devices: Vec<String>,
+    /// Where the pool itself is mounted.
+    #[serde(default)]
+    pub mountpoint: Option<String>,
+    /// Its datasets.
+    #[serde(default)]
+    pub datasets: Vec<Dataset>,
+}
+
+/// A dataset of a ZFS pool (curtin `zfs`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Dataset {
+    /// Its name below the pool, e.g. `home` or `ROOT/main`.
+    pub name: String,
+    /// Where it is mounted.
+    #[serde(default)]
+    pub mountpoint: Option<String>,
+}
+
 /// An ESXi datastore.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Vmfs {
@@ -348,6 +402,9 @@ impl PartitionFlag {
     }
 }
 
+/// What LUKS version 2 keeps at the beginning of a volume.
+const LUKS_HEADER: u64 = 16 * MIB;
+
 /// The number of the extended partition of an MBR table.
 pub(super) const EXTENDED: u32 = 4;
 
@@ -370,6 +427,8 @@ impl Storage {
             bcaches: Vec::new(),
             cache_sets: Vec::new(),
             volume_groups: Vec::new(),
+            encrypted: Vec::new(),
+            zpools: Vec::new(),
             vmfs: Vec::new(),
             filesystems: Vec::new(),
             special_mounts: Vec::new(),
@@ -401,6 +460,26 @@ impl Storage {
     #[must_use]
     pub fn disk(&self, name: &str) -> Option<&Disk> {
         self.disks.iter().find(|disk| disk.device.name == name)
+    }
+
+    /// The same without keys, for people and programs to look at.
+    #[must_use]
+    pub fn without_keys(&self) -> Self {
+        let mut shown = self.clone();
+        for encrypted in &mut shown.encrypted {
+            if let EncryptionKey::Key(key) = &mut encrypted.key {
+                *key = Secret::new("[redacted]".to_owned());
+            }
+        }
+        shown
+    }
+
+    /// What is mounted by a ZFS pool or one of its datasets: the pool, and the path.
+    pub fn zfs_mounts(&self) -> impl Iterator<Item = (&Zpool, &str)> {
+        self.zpools.iter().flat_map(|pool| {
+            let datasets = pool.datasets.iter().filter_map(|one| one.mountpoint.as_deref());
+            pool.mountpoint.as_deref().into_iter().chain(datasets).map(move |path| (pool, path))
+        })
     }
 
     /// The volumes that caches lie on, each once: first those that are in use.
@@ -452,6 +531,9 @@ impl Storage {
         }
         if let Some(bcache) = self.bcaches.iter().find(|bcache| bcache.name == id) {
             return Some(self.size_within(&bcache.backing, depth)?.saturating_sub(8 << 10));
+        }
+        if let Some(encrypted) = self.encrypted.iter().find(|encrypted| encrypted.name == id) {
+            return Some(self.size_within(&encrypted.volume, depth)?.saturating_sub(LUKS_HEADER));
         }
         self.volume_groups.iter().find_map(|group| {
             group

@@ -8,7 +8,7 @@ use super::model::Storage;
 
 /// The numbers and tags of one machine's volumes. A number is never given again to something else.
 ///
-/// Disks, RAIDs, bcaches and logical volumes share one row of numbers; partitions, groups (volume
+/// Disks, RAIDs, bcaches, logical and encrypted volumes share one row of numbers; partitions, groups (volume
 /// groups, RAIDs, bcaches and datastores as what they are made of) and caches have rows of their
 /// own.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -73,6 +73,7 @@ impl VolumeRegister {
             devices.extend(group.volumes.iter().map(|volume| group.volume_id(&volume.name)));
             groups.push(group.name.clone());
         }
+        devices.extend(storage.encrypted.iter().map(|encrypted| encrypted.name.clone()));
         groups.extend(storage.vmfs.iter().map(|vmfs| vmfs.name.clone()));
         let caches: Vec<String> = storage.caches().into_iter().map(str::to_owned).collect();
         self.tags.retain(|id, _| devices.contains(id) || partitions.contains(id));

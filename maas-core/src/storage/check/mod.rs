@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::device::BootMethod;
-use super::model::{Disk, EXTENDED, Partition, PartitionFlag, PartitionTable, Storage};
+use super::model::{
+    Disk, EXTENDED, EncryptionKey, Partition, PartitionFlag, PartitionTable, Storage, VolumeGroup,
+};
 use super::size::{ALIGNMENT, END_RESERVE, INITIAL_OFFSET, MBR_LARGEST, MIB, MIN_ROOT};
 
 /// A fault of a storage configuration; each would make the installation or the first boot fail.
@@ -157,6 +159,20 @@ pub enum StorageProblem {
         /// The name.
         name: String,
     },
+    /// The key of an encrypted volume cannot be used.
+    #[error("{name} needs a key of 1 to 512 bytes, or the absolute path of a key file")]
+    BadKey {
+        /// The encrypted volume.
+        name: String,
+    },
+    /// curtin makes a root on ZFS only where it is the one, on a disk with a GUID partition table.
+    #[error("zfsroot on {volume}: {reason}")]
+    ZfsRoot {
+        /// The volume.
+        volume: String,
+        /// What is in the way.
+        reason: String,
+    },
     /// A UUID that a user chose is none.
     #[error("{uuid:?} of {id} is no UUID")]
     BadUuid {
@@ -206,6 +222,7 @@ impl Storage {
         self.check_names(&mut problems);
         self.check_compound(&mut problems);
         self.check_mounts(&mut problems);
+        self.check_zfsroot(&mut problems);
         self.check_boot(&mut problems);
         problems
     }
@@ -223,6 +240,8 @@ impl Storage {
             ids.push(group.name.clone());
             ids.extend(group.volumes.iter().map(|volume| group.volume_id(&volume.name)));
         }
+        ids.extend(self.encrypted.iter().map(|encrypted| encrypted.name.clone()));
+        ids.extend(self.zpools.iter().map(|pool| pool.name.clone()));
         ids.extend(self.vmfs.iter().map(|vmfs| vmfs.name.clone()));
         ids
     }
@@ -262,6 +281,15 @@ impl Storage {
                 uses.push((format!("volume group {}", group.name), device.clone()));
             }
         }
+        for encrypted in &self.encrypted {
+            let user = format!("the encrypted volume {}", encrypted.name);
+            uses.push((user, encrypted.volume.clone()));
+        }
+        for pool in &self.zpools {
+            for device in &pool.devices {
+                uses.push((format!("ZFS pool {}", pool.name), device.clone()));
+            }
+        }
         for vmfs in &self.vmfs {
             for device in &vmfs.devices {
                 uses.push((format!("datastore {}", vmfs.name), device.clone()));
@@ -280,9 +308,11 @@ impl Storage {
                 problems.push(StorageProblem::DuplicateName { name: id });
             }
         }
-        // Groups are no volumes: only their logical volumes can be used.
-        for group in &self.volume_groups {
-            known.remove(&group.name);
+        // Groups and pools are no volumes: only what is in them can be used.
+        let groups = self.volume_groups.iter().map(|group| &group.name);
+        let stores = self.vmfs.iter().map(|vmfs| &vmfs.name);
+        for name in groups.chain(self.zpools.iter().map(|pool| &pool.name)).chain(stores) {
+            known.remove(name);
         }
         let mut used: BTreeMap<String, String> = BTreeMap::new();
         for (user, volume) in self.uses() {
@@ -310,6 +340,8 @@ impl Storage {
             .chain(self.bcaches.iter().map(|bcache| &bcache.name))
             .chain(groups.map(|group| &group.name))
             .chain(volumes)
+            .chain(self.encrypted.iter().map(|encrypted| &encrypted.name))
+            .chain(self.zpools.iter().map(|pool| &pool.name))
             .chain(self.vmfs.iter().map(|vmfs| &vmfs.name));
         for name in names {
             let plain = |c: char| c.is_ascii_alphanumeric() || "._+-".contains(c);
@@ -319,6 +351,25 @@ impl Storage {
                 && !matches!(name.as_str(), "." | "..");
             if !good {
                 problems.push(StorageProblem::VolumeName { name: name.clone() });
+            }
+        }
+        for pool in &self.zpools {
+            for dataset in &pool.datasets {
+                let plain = |c: char| c.is_ascii_alphanumeric() || "._+-".contains(c);
+                let part = |part: &str| !part.is_empty() && part.chars().all(plain);
+                if dataset.name.len() > 128 || !dataset.name.split('/').all(part) {
+                    problems.push(StorageProblem::VolumeName { name: dataset.name.clone() });
+                }
+            }
+        }
+        for encrypted in &self.encrypted {
+            let usable = match &encrypted.key {
+                EncryptionKey::Keyfile(path) => path != "/" && is_plain_path(path),
+                // cryptsetup reads a pass phrase of up to 512 bytes.
+                EncryptionKey::Key(key) => (1..=512).contains(&key.expose().len()),
+            };
+            if !usable {
+                problems.push(StorageProblem::BadKey { name: encrypted.name.clone() });
             }
         }
         for (id, uuid) in &self.uuids {
@@ -372,6 +423,17 @@ impl Storage {
                 problems.push(StorageProblem::NoSize { name: bcache.name.clone() });
             }
         }
+        for encrypted in &self.encrypted {
+            if self.size_of(&encrypted.name).is_none() {
+                problems.push(StorageProblem::NoSize { name: encrypted.name.clone() });
+            }
+        }
+        for pool in &self.zpools {
+            let sizes: Option<Vec<u64>> = pool.devices.iter().map(|id| self.size_of(id)).collect();
+            if pool.devices.is_empty() || sizes.is_none() {
+                problems.push(StorageProblem::NoSize { name: pool.name.clone() });
+            }
+        }
         for group in &self.volume_groups {
             let needed = group.volumes.iter().fold(0_u64, |sum, volume| {
                 sum.saturating_add(volume.size.next_multiple_of(ALIGNMENT))
@@ -407,7 +469,8 @@ impl Storage {
             .filter(|filesystem| filesystem.fstype != "swap")
             .filter_map(|filesystem| filesystem.mount.as_ref())
             .map(|mount| mount.path.as_str())
-            .chain(self.special_mounts.iter().map(|mount| mount.path.as_str()));
+            .chain(self.special_mounts.iter().map(|mount| mount.path.as_str()))
+            .chain(self.zfs_mounts().map(|(_, path)| path));
         for path in mounts {
             if !is_plain_path(path) {
                 problems.push(StorageProblem::BadMountPoint { path: path.to_owned() });
@@ -418,22 +481,49 @@ impl Storage {
         }
     }
 
+    /// curtin turns `zfsroot` into a pool of its own making.
+    fn check_zfsroot(&self, problems: &mut Vec<StorageProblem>) {
+        for filesystem in self.filesystems.iter().filter(|one| one.fstype == "zfsroot") {
+            let mut not = |reason: &str| {
+                problems.push(StorageProblem::ZfsRoot {
+                    volume: filesystem.volume.clone(),
+                    reason: reason.to_owned(),
+                });
+            };
+            let holds = |disk: &&Disk| {
+                disk.partitions.iter().any(|p| disk.partition_id(p.number) == filesystem.volume)
+            };
+            if filesystem.mount.as_ref().is_some_and(|mount| mount.path != "/") {
+                not("it can be mounted at '/' only");
+            }
+            if self.disks.iter().find(holds).is_none_or(|d| d.table != Some(PartitionTable::Gpt)) {
+                not("it needs a partition of a disk with a GUID partition table");
+            }
+        }
+    }
+
     fn check_boot(&self, problems: &mut Vec<StorageProblem>) {
         let Some(boot_disk) = self.boot_disk() else {
             problems.push(StorageProblem::NoBootDisk);
             return;
         };
-        let Some(root) = self.mounted_at("/") else {
-            problems.push(StorageProblem::NoRoot);
-            return;
+        let root = self.mounted_at("/");
+        let pool = self.zfs_mounts().find(|(_, path)| *path == "/").map(|(pool, _)| pool);
+        let found = match (root, pool) {
+            (Some(root), _) => self.size_of(&root.volume),
+            (None, Some(pool)) => pool.devices.iter().map(|id| self.size_of(id)).sum(),
+            (None, None) => {
+                problems.push(StorageProblem::NoRoot);
+                return;
+            }
         };
-        if ["swap", "ntfs"].contains(&root.fstype.as_str()) || root.fstype.contains("fat") {
-            problems.push(StorageProblem::RootType { fstype: root.fstype.clone() });
-        }
-        if let Some(found) = self.size_of(&root.volume)
-            && found < MIN_ROOT
-        {
+        if let Some(found) = found.filter(|found| *found < MIN_ROOT) {
             problems.push(StorageProblem::RootTooSmall { found });
+        }
+        if let Some(root) = root
+            && (["swap", "ntfs"].contains(&root.fstype.as_str()) || root.fstype.contains("fat"))
+        {
+            problems.push(StorageProblem::RootType { fstype: root.fstype.clone() });
         }
         let mut not_bootable =
             |reason: &str| problems.push(StorageProblem::NotBootable { reason: reason.to_owned() });
@@ -479,25 +569,47 @@ impl Storage {
                 _ => {}
             }
         }
-        // GRUB reads partitions, LVM and RAID, but no bcache.
-        let boot = self.mounted_at("/boot").unwrap_or(root);
-        if self.platform.boot_method != BootMethod::Other && self.is_on_bcache(&boot.volume, 16) {
-            not_bootable("GRUB cannot read bcache; /boot must be on a partition of its own");
+        // GRUB reads partitions, LVM and RAID, but no bcache, and no key.
+        let boot = self.mounted_at("/boot").or(root);
+        match boot.map(|boot| boot.volume.as_str()) {
+            _ if self.platform.boot_method == BootMethod::Other => {}
+            None => not_bootable("GRUB reads no pool of all features; /boot must be beside it"),
+            Some(volume) => match self.unreadable(volume, 16) {
+                Some(Unreadable::Bcache) => {
+                    not_bootable(
+                        "GRUB cannot read bcache; /boot must be on a partition of its own",
+                    );
+                }
+                Some(Unreadable::Encrypted) => not_bootable(
+                    "GRUB cannot read an encrypted volume; /boot must be on a partition of its own",
+                ),
+                None => {}
+            },
         }
     }
 
-    fn is_on_bcache(&self, volume: &str, depth: u8) -> bool {
-        let Some(depth) = depth.checked_sub(1) else { return false };
+    /// What stands between GRUB and a volume.
+    fn unreadable(&self, volume: &str, depth: u8) -> Option<Unreadable> {
+        let depth = depth.checked_sub(1)?;
         if self.bcaches.iter().any(|bcache| bcache.name == volume) {
-            return true;
+            return Some(Unreadable::Bcache);
         }
-        let below = |devices: &[String]| devices.iter().any(|d| self.is_on_bcache(d, depth));
-        self.raids.iter().any(|raid| raid.name == volume && below(&raid.devices))
-            || self.volume_groups.iter().any(|group| {
-                group.volumes.iter().any(|v| group.volume_id(&v.name) == volume)
-                    && below(&group.devices)
-            })
+        if self.encrypted.iter().any(|encrypted| encrypted.name == volume) {
+            return Some(Unreadable::Encrypted);
+        }
+        let raid = self.raids.iter().find(|raid| raid.name == volume).map(|raid| &raid.devices);
+        let holds = |group: &&VolumeGroup| {
+            group.volumes.iter().any(|one| group.volume_id(&one.name) == volume)
+        };
+        let group = self.volume_groups.iter().find(holds).map(|group| &group.devices);
+        raid.or(group)?.iter().find_map(|device| self.unreadable(device, depth))
     }
+}
+
+/// What GRUB cannot read through.
+enum Unreadable {
+    Bcache,
+    Encrypted,
 }
 
 fn check_disk(disk: &Disk, problems: &mut Vec<StorageProblem>) {

@@ -1,6 +1,6 @@
 //! Edits of what is made of other volumes: volume groups, RAIDs, bcaches, caches, datastores.
 
-use super::super::model::{Bcache, LogicalVolume, Raid, Storage, Vmfs, VolumeGroup};
+use super::super::model::{Bcache, Encrypted, LogicalVolume, Raid, Storage, Vmfs, VolumeGroup};
 use super::super::size::{ALIGNMENT, Size, align_down};
 use super::{Edit, EditRefusal, unknown};
 
@@ -61,6 +61,12 @@ impl Storage {
                     return Err(unknown("cache set on", device));
                 }
             }
+            Edit::AddEncrypted { name, volume, key } => self.encrypted.push(Encrypted {
+                name: name.clone(),
+                volume: volume.clone(),
+                key: key.clone(),
+            }),
+            Edit::AddZpool { pool } => self.zpools.push(pool.clone()),
             Edit::AddDatastore { name, devices } => {
                 self.vmfs.push(Vmfs { name: name.clone(), devices: devices.clone() });
             }
@@ -200,10 +206,16 @@ impl Storage {
             self.keep_cache(bcache.cache);
             return Ok(());
         }
-        let before = self.raids.len() + self.vmfs.len();
+        let count = |storage: &Self| {
+            let raids = storage.raids.len() + storage.vmfs.len();
+            raids + storage.encrypted.len() + storage.zpools.len()
+        };
+        let before = count(self);
         self.raids.retain(|raid| raid.name != name);
         self.vmfs.retain(|vmfs| vmfs.name != name);
-        if self.raids.len() + self.vmfs.len() == before {
+        self.encrypted.retain(|encrypted| encrypted.name != name);
+        self.zpools.retain(|pool| pool.name != name);
+        if count(self) == before {
             return Err(unknown("volume group, RAID, bcache or datastore", name));
         }
         Ok(())

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::check::StorageProblem;
 use super::device::BlockDevice;
-use super::model::{CacheMode, Disk, RaidLevel, Storage};
+use super::model::{CacheMode, Disk, EncryptionKey, RaidLevel, Storage, Zpool};
 use super::size::{ALIGNMENT, Size};
 
 /// One change. Volumes are named by their ids: `sda`, `sda-part1`, `vg0-root`, `md0`.
@@ -189,6 +189,20 @@ pub enum Edit {
         /// The volume.
         device: String,
     },
+    /// Encrypts a volume.
+    AddEncrypted {
+        /// The name of the volume with the clear content.
+        name: String,
+        /// The volume that holds the encrypted content.
+        volume: String,
+        /// The key.
+        key: EncryptionKey,
+    },
+    /// Makes a ZFS pool.
+    AddZpool {
+        /// The pool.
+        pool: Zpool,
+    },
     /// Makes an ESXi datastore.
     AddDatastore {
         /// Its name.
@@ -206,7 +220,7 @@ pub enum Edit {
         #[serde(default)]
         spares: Vec<String>,
     },
-    /// Removes a volume group, RAID, bcache or datastore, when nothing uses it.
+    /// Removes a volume group, RAID, bcache, encrypted volume, pool or datastore, when nothing uses it.
     RemoveCompound {
         /// Its name.
         name: String,

@@ -50,7 +50,10 @@ impl Storage {
             let raids = self.raids.iter_mut().map(|raid| &mut raid.name);
             let bcaches = self.bcaches.iter_mut().map(|bcache| &mut bcache.name);
             let stores = self.vmfs.iter_mut().map(|vmfs| &mut vmfs.name);
-            let plain = raids.chain(bcaches).chain(stores).find(|have| *have == id);
+            let encrypted = self.encrypted.iter_mut().map(|encrypted| &mut encrypted.name);
+            let pools = self.zpools.iter_mut().map(|pool| &mut pool.name);
+            let mut plain = raids.chain(bcaches).chain(stores).chain(encrypted).chain(pools);
+            let plain = plain.find(|have| *have == id);
             if let Some(have) = plain {
                 note(id.to_owned(), name.to_owned());
                 name.clone_into(have);
@@ -94,6 +97,12 @@ impl Storage {
         self.cache_sets.iter_mut().for_each(follow);
         for group in &mut self.volume_groups {
             group.devices.iter_mut().for_each(follow);
+        }
+        for encrypted in &mut self.encrypted {
+            follow(&mut encrypted.volume);
+        }
+        for pool in &mut self.zpools {
+            pool.devices.iter_mut().for_each(follow);
         }
         for vmfs in &mut self.vmfs {
             vmfs.devices.iter_mut().for_each(follow);

@@ -47,7 +47,8 @@ impl<'a> StorageView<'a> {
             .volume_groups
             .iter()
             .flat_map(|group| group.volumes.iter().map(|one| group.volume_id(&one.name)));
-        raids.chain(bcaches).chain(logical).collect()
+        let encrypted = storage.encrypted.iter().map(|encrypted| encrypted.name.clone());
+        raids.chain(bcaches).chain(logical).chain(encrypted).collect()
     }
 
     /// A block device or a partition by its id; null when there is none.
@@ -89,6 +90,12 @@ impl<'a> StorageView<'a> {
         if storage.caches().contains(&id) {
             let text = format!("Cache device for cache{}", self.register().cache(id));
             return Some(("bcache-cache", text));
+        }
+        if let Some(encrypted) = storage.encrypted.iter().find(|one| one.volume == id) {
+            return Some(("crypto_LUKS", format!("Encrypted volume {}", encrypted.name)));
+        }
+        if let Some(pool) = storage.zpools.iter().find(|pool| has(&pool.devices)) {
+            return Some(("zfs_member", format!("ZFS device for {}", pool.name)));
         }
         let vmfs = storage.vmfs.iter().find(|vmfs| has(&vmfs.devices))?;
         Some(("vmfs6", format!("VMFS extent for {}", vmfs.name)))
@@ -151,6 +158,8 @@ impl<'a> StorageView<'a> {
                 raid.devices.iter().collect()
             } else if let Some(bcache) = storage.bcaches.iter().find(|bcache| bcache.name == id) {
                 vec![&bcache.backing]
+            } else if let Some(one) = storage.encrypted.iter().find(|one| one.name == id) {
+                vec![&one.volume]
             } else {
                 let holds = |group: &&maas_core::storage::VolumeGroup| {
                     group.volumes.iter().any(|one| group.volume_id(&one.name) == id)
