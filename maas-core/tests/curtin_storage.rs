@@ -62,6 +62,24 @@ fn cases() -> Vec<Case> {
         root_size: Some("50%".parse().unwrap()),
         ..Default::default()
     };
+    let extensions = serde_json::json!({
+        "storage_layout": "custom",
+        "layout": {
+            "sda": {"type": "disk", "ptable": "gpt", "boot": true, "partitions": [
+                {"name": "efi", "size": "512M", "fs": "vfat", "bootable": true},
+                {"name": "boot", "size": "1G", "fs": "ext4"},
+                {"name": "a", "size": "100%"}]},
+            "sdb": {"type": "disk", "ptable": "mbr", "partitions": [
+                {"name": "b1", "size": "1G"}, {"name": "b2", "size": "1G"},
+                {"name": "b3", "size": "1G"}, {"name": "b5", "size": "1G", "fs": "swap"},
+                {"name": "b6", "size": "100%"}]},
+            "secret": {"type": "crypt", "member": "a", "keyfile": "/run/keys/a", "fs": "ext4"},
+            "tank": {"type": "zpool", "members": ["b1", "b6"], "datasets": [
+                {"name": "srv", "mountpoint": "/srv"}]}
+        },
+        "mounts": {"/": {"device": "secret"}, "/boot": {"device": "boot"},
+                   "/boot/efi": {"device": "efi"}}
+    });
     let layouts = [
         LayoutRequest::default(),
         LayoutRequest::Flat(boot.clone()),
@@ -70,6 +88,7 @@ fn cases() -> Vec<Case> {
         LayoutRequest::Bcache(BcacheOptions::default()),
         LayoutRequest::Bcache(BcacheOptions { cache_no_part: true, ..Default::default() }),
         serde_json::from_value(raid).unwrap(),
+        serde_json::from_value(extensions).unwrap(),
     ];
     let platforms = [
         ("amd64", BootMethod::Bios),
@@ -141,6 +160,9 @@ fn keys(kind: &str) -> (&'static [&'static str], &'static [&'static str]) {
         "lvm_volgroup" => (&["devices", "name"], &["uuid", "preserve"]),
         "lvm_partition" => (&["volgroup", "name"], &["size", "preserve"]),
         "raid" => (&["name", "raidlevel", "devices"], &["spare_devices", "ptable", "mdname"]),
+        "dm_crypt" => (&["volume", "dm_name"], &["key", "keyfile"]),
+        "zpool" => (&["pool", "vdevs"], &["mountpoint", "pool_properties", "fs_properties"]),
+        "zfs" => (&["pool", "volume"], &["properties"]),
         "bcache" => (&["backing_device", "cache_device"], &["name", "cache_mode"]),
         other => panic!("curtin has no {other}"),
     }
@@ -148,6 +170,43 @@ fn keys(kind: &str) -> (&'static [&'static str], &'static [&'static str]) {
 
 fn text<'a>(entry: &'a Value, key: &str) -> Option<&'a str> {
     entry.get(key).and_then(Value::as_str)
+}
+
+fn size(entry: &Value, key: &str) -> u64 {
+    text(entry, key).unwrap().strip_suffix('B').unwrap().parse().unwrap()
+}
+
+/// Where curtin puts the partitions of version 1: one behind the other, logical ones behind their
+/// boot records within the extended one.
+#[test]
+fn partitions_lie_on_their_disks_where_curtin_puts_them() {
+    const MIB: u64 = 1 << 20;
+    for case in cases() {
+        let entries = case.config.as_list().unwrap();
+        for disk in entries.iter().filter(|entry| text(entry, "type") == Some("disk")) {
+            let id = text(disk, "id");
+            let (mut end, mut extended_end) = (MIB, None);
+            for one in entries.iter().filter(|entry| text(entry, "device") == id) {
+                let flag = text(one, "flag").unwrap_or_default();
+                if let Some(offset) = one.get("offset").map(|_| size(one, "offset")) {
+                    assert!(offset >= end, "{}", case.name);
+                    end = offset;
+                }
+                if flag == "extended" {
+                    extended_end = Some(end + size(one, "size"));
+                    continue;
+                }
+                if flag == "logical" {
+                    end += MIB;
+                }
+                end += size(one, "size");
+                if flag == "logical" {
+                    assert!(Some(end) <= extended_end, "{}", case.name);
+                }
+            }
+            assert!(end <= (40 << 30) - MIB, "{}: {end}", case.name);
+        }
+    }
 }
 
 #[test]
@@ -181,11 +240,16 @@ fn every_layout_keeps_to_the_schema_and_refers_only_backwards() {
                 }
             }
             let mut refers: Vec<&str> =
-                ["device", "volume", "volgroup", "backing_device", "cache_device"]
+                ["device", "volume", "volgroup", "backing_device", "cache_device", "pool"]
                     .iter()
+                    // A pool names itself, and a dataset the volume that it makes.
+                    .filter(|key| {
+                        !(kind == "zpool" && **key == "pool")
+                            && !(kind == "zfs" && **key == "volume")
+                    })
                     .filter_map(|key| text(entry, key))
                     .collect();
-            for key in ["devices", "spare_devices"] {
+            for key in ["devices", "spare_devices", "vdevs"] {
                 let list = entry.get(key).and_then(Value::as_list).unwrap_or_default();
                 refers.extend(list.iter().filter_map(Value::as_str));
             }

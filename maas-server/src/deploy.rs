@@ -194,10 +194,12 @@ pub(crate) fn shown(plan: &DeploymentPlan) -> Value {
             })
         })
         .collect();
+    let storage = plan.storage.as_ref().map(maas_core::storage::Storage::without_keys);
     json!({
         "system_id": plan.system_id, "osystem": plan.target.os,
         "distro_series": plan.target.release, "ephemeral_os": plan.running.resource().name(),
-        "kernel": plan.running.resource().full_subarch(), "storage": plan.storage,
+        "kernel": plan.running.resource().full_subarch(), "storage": storage,
+        "curtin_storage": storage.as_ref().map(|one| one.curtin(plan.system_id.as_str())),
         "datasource": plan.datasource, "warnings": plan.warnings, "ignored": plan.ignored,
         "digest": plan.digest(), "artefacts": artefacts,
         "command_line": plan.boot.command_line.render(&plan.endpoints),

@@ -10,7 +10,7 @@ use crate::curtin::Source;
 use crate::image::{BootResource, EphemeralImage, FileType, Origin};
 use crate::machine::{Machine, Precondition, Role, Status};
 use crate::secret::Secret;
-use crate::storage::{BootMethod, CustomLayout, LayoutRefusal, LayoutRequest, Platform, Storage};
+use crate::storage::{CustomLayout, LayoutRefusal, LayoutRequest, Storage};
 
 pub(super) fn check_machine(
     machine: &Machine,
@@ -76,11 +76,14 @@ pub(super) fn decide_storage(
     problems: &mut Vec<PlanProblem>,
     ignored: &mut Vec<IgnoredSetting>,
 ) -> Option<Storage> {
-    let chosen = options.storage.as_ref().or(machine.configuration.storage.as_ref());
+    let chosen = options.storage.clone().or_else(|| machine.storage_request());
+    let is_asked_for = options.storage.is_some()
+        || machine.configuration.storage.is_some()
+        || matches!(chosen, Some(LayoutRequest::Explicit(_)));
     let is_disk_image = target.root_file().is_some_and(|file| file.filetype.is_disk_image());
     let is_esxi = target.os == "esxi";
     if options.ephemeral {
-        if chosen.is_some() {
+        if is_asked_for {
             let reason = "nothing is installed when a system runs from memory";
             ignored.push(IgnoredSetting::new("storage", reason));
         }
@@ -91,7 +94,7 @@ pub(super) fn decide_storage(
         return None;
     }
     if is_disk_image && !is_esxi {
-        if chosen.is_some() {
+        if is_asked_for {
             let reason = "the image is a whole disk with its own partitions";
             ignored.push(IgnoredSetting::new("storage", reason));
         }
@@ -101,7 +104,7 @@ pub(super) fn decide_storage(
         let document = facts.storage_extra.clone()?;
         serde_json::from_value::<CustomLayout>(document).ok().map(LayoutRequest::Custom)
     };
-    let request = chosen.cloned().or_else(extra).unwrap_or_default();
+    let request = chosen.or_else(extra).unwrap_or_default();
     if is_esxi && !request.is_vmfs() {
         problems.push(PlanProblem::Option {
             option: "storage_layout".to_owned(),
@@ -116,9 +119,7 @@ pub(super) fn decide_storage(
         });
         return None;
     }
-    let arch = machine.architecture.arch.clone();
-    let boot_method = BootMethod::from_maas(&machine.boot.bios_boot_method, &arch);
-    let platform = Platform { arch, boot_method };
+    let platform = machine.platform();
     let boot_disk = machine.configuration.boot_disk.as_deref();
     match request.lay_out(&facts.block_devices, boot_disk, &platform) {
         Ok(storage) => {

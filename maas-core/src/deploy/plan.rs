@@ -173,6 +173,13 @@ impl DeploymentPlan {
                  installation fails after the image was written",
             ));
         }
+        if storage.as_ref().is_some_and(|storage| !storage.encrypted.is_empty()) {
+            warnings.push(Warning::new(
+                "asks-for-key",
+                "a volume is encrypted: the installed system asks for the key on its console at \
+                 every boot",
+            ));
+        }
         note_ignored(target, options, source.as_ref(), &mut ignored);
         let kernel_options =
             [machine.configuration.kernel_options.as_str(), options.kernel_options.as_str()]

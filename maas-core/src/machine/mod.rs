@@ -13,6 +13,7 @@ pub mod purpose;
 pub mod record;
 pub mod refusal;
 pub mod status;
+pub mod storage;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -29,6 +30,7 @@ pub use purpose::Purpose;
 pub use record::{Level, Record};
 pub use refusal::{Precondition, Refusal, RefusalKind};
 pub use status::Status;
+pub use storage::NumberedStorage;
 
 use hardware::Hardware;
 use interface::build::Known;

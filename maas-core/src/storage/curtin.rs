@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 
 use maas_netconfig::yaml::{Map, Value};
 
-use super::model::{Disk, Partition, PartitionFlag, PartitionTable, Storage};
+use super::model::{
+    Disk, EXTENDED, EncryptionKey, Partition, PartitionFlag, PartitionTable, Storage,
+};
 use crate::deploy::sha256_hex;
 
 /// The entries of one volume with what they need to come before them.
@@ -23,14 +25,22 @@ impl Storage {
     pub fn curtin(&self, seed: &str) -> Value {
         let mut config: Vec<Value> = Vec::new();
         let mut known: BTreeSet<String> = BTreeSet::new();
-        for disk in &self.disks {
+        // What lies on a disk that nothing was decided about is not ours to wipe.
+        let disks: Vec<&Disk> = self.disks.iter().filter(|disk| self.touches(disk)).collect();
+        for disk in &disks {
             known.insert(disk.device.name.clone());
-            config.push(Value::Map(self.disk(disk)));
+            config.push(Value::Map(self.disk_entry(disk)));
         }
-        for disk in &self.disks {
+        for disk in &disks {
+            let mut extended = disk.extended();
             for partition in &disk.partitions {
+                if disk.is_logical(partition.number)
+                    && let Some((_, size)) = extended.take()
+                {
+                    config.push(Value::Map(extended_entry(disk, size)));
+                }
                 known.insert(disk.partition_id(partition.number));
-                config.push(Value::Map(partition_entry(disk, partition, seed)));
+                config.push(Value::Map(self.partition_entry(disk, partition, seed)));
             }
         }
         let mut compound = self.compound(seed);
@@ -47,7 +57,7 @@ impl Storage {
             map.insert("id", format!("{}_format", filesystem.volume));
             map.insert("type", "format");
             map.insert("fstype", filesystem.fstype.as_str());
-            map.insert("uuid", uuid(seed, &format!("{}_format", filesystem.volume)));
+            map.insert("uuid", self.uuid(seed, &format!("{}_format", filesystem.volume)));
             if !filesystem.label.is_empty() {
                 map.insert("label", filesystem.label.as_str());
             }
@@ -83,7 +93,23 @@ impl Storage {
         Value::List(config)
     }
 
-    fn disk(&self, disk: &Disk) -> Map {
+    /// Whether an installation writes to the disk: it is the boot disk, has a table, or is a part
+    /// of something.
+    #[must_use]
+    pub fn touches(&self, disk: &Disk) -> bool {
+        disk.boot
+            || disk.table.is_some()
+            || self.uses().iter().any(|(_, volume)| *volume == disk.device.name)
+    }
+
+    /// The UUID of a partition, volume group or logical volume by its id, or of the file system on
+    /// a volume by `VOLUME_format`: what the user chose, or one made of `seed` and the id.
+    #[must_use]
+    pub fn uuid(&self, seed: &str, id: &str) -> String {
+        self.uuids.get(id).cloned().unwrap_or_else(|| uuid(seed, id))
+    }
+
+    fn disk_entry(&self, disk: &Disk) -> Map {
         let device = &disk.device;
         let mut map = Map::new();
         map.insert("id", device.name.as_str());
@@ -113,6 +139,39 @@ impl Storage {
         map
     }
 
+    fn partition_entry(&self, disk: &Disk, partition: &Partition, seed: &str) -> Map {
+        let id = disk.partition_id(partition.number);
+        let mut map = Map::new();
+        map.insert("id", id.as_str());
+        if partition.flag != PartitionFlag::BiosGrub {
+            map.insert("name", id.as_str());
+            map.insert("uuid", self.uuid(seed, &id));
+        }
+        map.insert("type", "partition");
+        map.insert("number", partition.number);
+        // Version 1 places a partition after the one before it; only the first has an offset.
+        if partition.number == 1 {
+            map.insert("offset", bytes(partition.offset));
+        }
+        map.insert("size", bytes(partition.size));
+        map.insert("device", disk.device.name.as_str());
+        let (wipe, flag) = match partition.flag {
+            _ if disk.is_logical(partition.number) => ("superblock", Some("logical")),
+            PartitionFlag::None => ("superblock", None),
+            PartitionFlag::Boot => ("superblock", Some("boot")),
+            PartitionFlag::BiosGrub => ("zero", Some("bios_grub")),
+            PartitionFlag::Prep => ("zero", Some("prep")),
+        };
+        map.insert("wipe", wipe);
+        if let Some(flag) = flag {
+            map.insert("flag", flag);
+        }
+        if partition.flag == PartitionFlag::Prep {
+            map.insert("grub_device", true);
+        }
+        map
+    }
+
     fn compound(&self, seed: &str) -> Vec<Entry> {
         let mut entries = Vec::new();
         for raid in &self.raids {
@@ -133,7 +192,7 @@ impl Storage {
         }
         for group in &self.volume_groups {
             let mut map = entry(&group.name, "lvm_volgroup");
-            map.insert("uuid", uuid(seed, &group.name));
+            map.insert("uuid", self.uuid(seed, &group.name));
             map.insert("devices", Value::list(group.devices.iter().map(String::as_str)));
             entries.push(Entry { id: group.name.clone(), needs: group.devices.clone(), map });
             for volume in &group.volumes {
@@ -145,6 +204,39 @@ impl Storage {
                 map.insert("volgroup", group.name.as_str());
                 map.insert("size", bytes(volume.size));
                 entries.push(Entry { id, needs: vec![group.name.clone()], map });
+            }
+        }
+        for encrypted in &self.encrypted {
+            let mut map = Map::new();
+            map.insert("id", encrypted.name.as_str());
+            map.insert("type", "dm_crypt");
+            map.insert("dm_name", encrypted.name.as_str());
+            map.insert("volume", encrypted.volume.as_str());
+            match &encrypted.key {
+                EncryptionKey::Keyfile(path) => map.insert("keyfile", path.as_str()),
+                EncryptionKey::Key(key) => map.insert("key", key.expose().as_str()),
+            };
+            let needs = vec![encrypted.volume.clone()];
+            entries.push(Entry { id: encrypted.name.clone(), needs, map });
+        }
+        for pool in &self.zpools {
+            let mut map = Map::new();
+            map.insert("id", pool.name.as_str());
+            map.insert("type", "zpool");
+            map.insert("pool", pool.name.as_str());
+            map.insert("vdevs", Value::list(pool.devices.iter().map(String::as_str)));
+            map.insert("mountpoint", pool.mountpoint.as_deref().unwrap_or("none"));
+            entries.push(Entry { id: pool.name.clone(), needs: pool.devices.clone(), map });
+            for dataset in &pool.datasets {
+                let id = format!("{}-{}", pool.name, dataset.name.replace('/', "-"));
+                let mountpoint = dataset.mountpoint.as_deref().unwrap_or("none");
+                let mut map = Map::new();
+                map.insert("id", id.as_str());
+                map.insert("type", "zfs");
+                map.insert("pool", pool.name.as_str());
+                map.insert("volume", dataset.name.as_str());
+                map.insert("properties", Value::map([("mountpoint", Value::from(mountpoint))]));
+                entries.push(Entry { id, needs: vec![pool.name.clone()], map });
             }
         }
         for vmfs in &self.vmfs {
@@ -164,35 +256,13 @@ fn entry(name: &str, kind: &str) -> Map {
     ])
 }
 
-fn partition_entry(disk: &Disk, partition: &Partition, seed: &str) -> Map {
-    let id = disk.partition_id(partition.number);
-    let mut map = Map::new();
-    map.insert("id", id.as_str());
-    if partition.flag != PartitionFlag::BiosGrub {
-        map.insert("name", id.as_str());
-        map.insert("uuid", uuid(seed, &id));
-    }
-    map.insert("type", "partition");
-    map.insert("number", partition.number);
-    // Version 1 places a partition after the one before it; only the first has an offset.
-    if partition.number == 1 {
-        map.insert("offset", bytes(partition.offset));
-    }
-    map.insert("size", bytes(partition.size));
+fn extended_entry(disk: &Disk, size: u64) -> Map {
+    let id = disk.partition_id(EXTENDED);
+    let mut map = entry(&id, "partition");
+    map.insert("number", EXTENDED);
+    map.insert("size", bytes(size));
     map.insert("device", disk.device.name.as_str());
-    let (wipe, flag) = match partition.flag {
-        PartitionFlag::None => ("superblock", None),
-        PartitionFlag::Boot => ("superblock", Some("boot")),
-        PartitionFlag::BiosGrub => ("zero", Some("bios_grub")),
-        PartitionFlag::Prep => ("zero", Some("prep")),
-    };
-    map.insert("wipe", wipe);
-    if let Some(flag) = flag {
-        map.insert("flag", flag);
-    }
-    if partition.flag == PartitionFlag::Prep {
-        map.insert("grub_device", true);
-    }
+    map.insert("flag", "extended");
     map
 }
 

@@ -10,17 +10,20 @@ mod device;
 mod edit;
 mod layout;
 mod model;
+mod register;
 mod size;
 
 pub use check::StorageProblem;
 pub use device::{BlockDevice, BootMethod, Platform};
-pub use edit::{Edit, EditRefusal};
+pub use edit::{Edit, EditRefusal, Edited};
 pub use layout::{
     BasicOptions, BcacheOptions, CustomDevice, CustomLayout, CustomMount, CustomPartition,
     CustomVolume, LayoutRefusal, LayoutRequest, LvmOptions,
 };
 pub use model::{
-    Bcache, CacheMode, Disk, Filesystem, LogicalVolume, Mount, Partition, PartitionFlag,
-    PartitionTable, Raid, RaidLevel, SpecialMount, Storage, Vmfs, VolumeGroup,
+    Bcache, CacheMode, Dataset, Disk, Encrypted, EncryptionKey, Filesystem, LogicalVolume, Mount,
+    Partition, PartitionFlag, PartitionTable, Raid, RaidLevel, SpecialMount, Storage, Vmfs,
+    VolumeGroup, Zpool,
 };
+pub use register::VolumeRegister;
 pub use size::{InvalidSize, Size};

@@ -2,17 +2,21 @@
 //!
 //! Volumes are named by curtin's ids: `sda`, `sda-part1`, `vgroot-lvroot`, `md0`, `bcache0`.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::device::{BlockDevice, Platform};
-use super::size::{ALIGNMENT, END_RESERVE, INITIAL_OFFSET, align_down};
+use super::size::{ALIGNMENT, END_RESERVE, INITIAL_OFFSET, MIB, align_down};
+use crate::secret::Secret;
 
 /// All storage of a machine.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Storage {
     /// Architecture and firmware.
     pub platform: Platform,
-    /// Every disk that is touched, the boot disk among them.
+    /// The disks, the boot disk among them. One that is not the boot disk, has no table and is
+    /// used by nothing is left alone by an installation.
     pub disks: Vec<Disk>,
     /// RAID devices.
     #[serde(default)]
@@ -20,9 +24,19 @@ pub struct Storage {
     /// bcache devices.
     #[serde(default)]
     pub bcaches: Vec<Bcache>,
+    /// Volumes set aside as caches that no bcache uses yet; those in use are named by
+    /// [`Bcache::cache`].
+    #[serde(default)]
+    pub cache_sets: Vec<String>,
     /// LVM volume groups.
     #[serde(default)]
     pub volume_groups: Vec<VolumeGroup>,
+    /// Encrypted volumes.
+    #[serde(default)]
+    pub encrypted: Vec<Encrypted>,
+    /// ZFS pools.
+    #[serde(default)]
+    pub zpools: Vec<Zpool>,
     /// ESXi datastores.
     #[serde(default)]
     pub vmfs: Vec<Vmfs>,
@@ -32,6 +46,10 @@ pub struct Storage {
     /// Mounts without a volume.
     #[serde(default)]
     pub special_mounts: Vec<SpecialMount>,
+    /// UUIDs that a user chose, by the id of the entry: a volume's id, or `VOLUME_format` for its
+    /// file system. Every other UUID is made of the machine and the id ([`Storage::uuid`]).
+    #[serde(default)]
+    pub uuids: BTreeMap<String, String>,
 }
 
 /// A disk.
@@ -210,6 +228,53 @@ pub struct LogicalVolume {
     pub size: u64,
 }
 
+/// A volume whose content is encrypted with LUKS (curtin `dm_crypt`). The installed system asks
+/// for the key on its console at every boot.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Encrypted {
+    /// The name of the volume with the clear content, e.g. `cryptroot`.
+    pub name: String,
+    /// The volume that holds the encrypted content.
+    pub volume: String,
+    /// The key.
+    pub key: EncryptionKey,
+}
+
+/// Where the key of an encrypted volume comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EncryptionKey {
+    /// A file of the ephemeral OS by its absolute path; an early command may put it there.
+    Keyfile(String),
+    /// The key itself. It becomes a part of the installer's configuration.
+    Key(Secret<String>),
+}
+
+/// A ZFS pool that spreads over its devices (curtin `zpool`; it makes no mirrors).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Zpool {
+    /// The pool's name, e.g. `tank`.
+    pub name: String,
+    /// The volumes it is made of.
+    pub devices: Vec<String>,
+    /// Where the pool itself is mounted.
+    #[serde(default)]
+    pub mountpoint: Option<String>,
+    /// Its datasets.
+    #[serde(default)]
+    pub datasets: Vec<Dataset>,
+}
+
+/// A dataset of a ZFS pool (curtin `zfs`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Dataset {
+    /// Its name below the pool, e.g. `home` or `ROOT/main`.
+    pub name: String,
+    /// Where it is mounted.
+    #[serde(default)]
+    pub mountpoint: Option<String>,
+}
+
 /// An ESXi datastore.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Vmfs {
@@ -269,25 +334,79 @@ impl Disk {
         format!("{}-part{number}", self.device.name)
     }
 
-    /// Where the next partition begins.
-    pub(super) fn next_offset(&self) -> u64 {
-        self.partitions.last().map_or(INITIAL_OFFSET, |last| last.offset + last.size)
+    /// The number of the partition that would come after those that there are.
+    fn next_number(&self) -> u32 {
+        let next = self.partitions.last().map_or(0, |last| last.number) + 1;
+        // The fourth entry of an MBR is the extended partition, in which logical ones begin at 5.
+        if self.table == Some(PartitionTable::Mbr) && next == EXTENDED { next + 1 } else { next }
     }
 
-    /// What is left for one more partition, aligned.
-    pub(super) fn free(&self) -> u64 {
+    /// Where the next partition begins; a logical one comes behind its own boot record.
+    pub(super) fn next_offset(&self) -> u64 {
+        let end = self.partitions.last().map_or(INITIAL_OFFSET, |last| last.offset + last.size);
+        if self.is_logical(self.next_number()) { end + MIB } else { end }
+    }
+
+    /// Whether the partition of that number lies within the extended one.
+    #[must_use]
+    pub fn is_logical(&self, number: u32) -> bool {
+        self.table == Some(PartitionTable::Mbr) && number > EXTENDED
+    }
+
+    /// The extended partition of an MBR table with logical ones: its first byte and its size.
+    #[must_use]
+    pub fn extended(&self) -> Option<(u64, u64)> {
+        let first = self.partitions.iter().find(|one| self.is_logical(one.number))?;
+        let last = self.partitions.last()?;
+        let offset = first.offset.checked_sub(MIB)?;
+        Some((offset, last.offset.checked_add(last.size)?.checked_sub(offset)?))
+    }
+
+    /// What is left for one more partition in bytes, aligned.
+    #[must_use]
+    pub fn free(&self) -> u64 {
         let end = self.device.size.saturating_sub(END_RESERVE);
         align_down(end.saturating_sub(self.next_offset()), ALIGNMENT)
     }
 
     /// Adds a partition at the end; the caller has seen to it that it fits.
     pub(super) fn push(&mut self, size: u64, flag: PartitionFlag) -> String {
-        let number = self.partitions.last().map_or(0, |last| last.number) + 1;
-        let offset = self.next_offset();
+        let (number, offset) = (self.next_number(), self.next_offset());
         self.partitions.push(Partition { number, offset, size, flag });
         self.partition_id(number)
     }
+
+    /// Puts the partitions one behind the other again; what was numbered otherwise before is in
+    /// the answer, old number first.
+    pub(super) fn repack(&mut self) -> Vec<(u32, u32)> {
+        let partitions = std::mem::take(&mut self.partitions);
+        let mut renumbered = Vec::new();
+        for partition in partitions {
+            self.push(partition.size, partition.flag);
+            if let Some(now) = self.partitions.last()
+                && now.number != partition.number
+            {
+                renumbered.push((partition.number, now.number));
+            }
+        }
+        renumbered
+    }
 }
+
+impl PartitionFlag {
+    /// Whether the partition is the firmware's own: no file system belongs on it, and it comes and
+    /// goes with the boot disk.
+    #[must_use]
+    pub const fn is_firmware(self) -> bool {
+        matches!(self, Self::BiosGrub | Self::Prep)
+    }
+}
+
+/// What LUKS version 2 keeps at the beginning of a volume.
+const LUKS_HEADER: u64 = 16 * MIB;
+
+/// The number of the extended partition of an MBR table.
+pub(super) const EXTENDED: u32 = 4;
 
 impl VolumeGroup {
     /// The id of one of its volumes.
@@ -298,6 +417,25 @@ impl VolumeGroup {
 }
 
 impl Storage {
+    /// These disks and nothing on them.
+    #[must_use]
+    pub const fn empty(platform: Platform, disks: Vec<Disk>) -> Self {
+        Self {
+            platform,
+            disks,
+            raids: Vec::new(),
+            bcaches: Vec::new(),
+            cache_sets: Vec::new(),
+            volume_groups: Vec::new(),
+            encrypted: Vec::new(),
+            zpools: Vec::new(),
+            vmfs: Vec::new(),
+            filesystems: Vec::new(),
+            special_mounts: Vec::new(),
+            uuids: BTreeMap::new(),
+        }
+    }
+
     /// The disk that the firmware boots.
     #[must_use]
     pub fn boot_disk(&self) -> Option<&Disk> {
@@ -310,6 +448,51 @@ impl Storage {
         self.filesystems
             .iter()
             .find(|filesystem| filesystem.mount.as_ref().is_some_and(|mount| mount.path == path))
+    }
+
+    /// The file system on a volume.
+    #[must_use]
+    pub fn filesystem_on(&self, volume: &str) -> Option<&Filesystem> {
+        self.filesystems.iter().find(|filesystem| filesystem.volume == volume)
+    }
+
+    /// The disk of that name.
+    #[must_use]
+    pub fn disk(&self, name: &str) -> Option<&Disk> {
+        self.disks.iter().find(|disk| disk.device.name == name)
+    }
+
+    /// The same without keys, for people and programs to look at.
+    #[must_use]
+    pub fn without_keys(&self) -> Self {
+        let mut shown = self.clone();
+        for encrypted in &mut shown.encrypted {
+            if let EncryptionKey::Key(key) = &mut encrypted.key {
+                *key = Secret::new("[redacted]".to_owned());
+            }
+        }
+        shown
+    }
+
+    /// What is mounted by a ZFS pool or one of its datasets: the pool, and the path.
+    pub fn zfs_mounts(&self) -> impl Iterator<Item = (&Zpool, &str)> {
+        self.zpools.iter().flat_map(|pool| {
+            let datasets = pool.datasets.iter().filter_map(|one| one.mountpoint.as_deref());
+            pool.mountpoint.as_deref().into_iter().chain(datasets).map(move |path| (pool, path))
+        })
+    }
+
+    /// The volumes that caches lie on, each once: first those that are in use.
+    #[must_use]
+    pub fn caches(&self) -> Vec<&str> {
+        let mut caches: Vec<&str> = Vec::new();
+        let in_use = self.bcaches.iter().map(|bcache| &bcache.cache);
+        for cache in in_use.chain(&self.cache_sets) {
+            if !caches.contains(&cache.as_str()) {
+                caches.push(cache);
+            }
+        }
+        caches
     }
 
     /// The size of a volume in bytes, with what LVM, RAID and bcache take for themselves taken
@@ -348,6 +531,9 @@ impl Storage {
         }
         if let Some(bcache) = self.bcaches.iter().find(|bcache| bcache.name == id) {
             return Some(self.size_within(&bcache.backing, depth)?.saturating_sub(8 << 10));
+        }
+        if let Some(encrypted) = self.encrypted.iter().find(|encrypted| encrypted.name == id) {
+            return Some(self.size_within(&encrypted.volume, depth)?.saturating_sub(LUKS_HEADER));
         }
         self.volume_groups.iter().find_map(|group| {
             group

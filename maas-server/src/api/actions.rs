@@ -23,6 +23,7 @@ const COMMENT: Param = Param::optional("comment", "Free text for the history.");
 
 const COMMISSION: &[Param] = &[
     Param::optional("enable_ssh", "Whether the ephemeral OS stays up with SSH afterwards."),
+    Param::optional("skip_storage", "Commissioning: whether the storage stays as it is."),
     Param::optional("commissioning_scripts", "Names or tags, separated by commas."),
     Param::optional("testing_scripts", "Names or tags, separated by commas, or none."),
     Param::optional("skip_networking", "Whether the interfaces keep their configuration."),
@@ -71,16 +72,6 @@ pub(super) fn operations() -> Vec<Operation<Region>> {
             .op("set_owner_data"),
         post("MachineHandler", MACHINE, "Merges keys into the owner's data.", set_owner_data)
             .op("set_workload_annotations"),
-        post("MachineHandler", MACHINE, "Chooses how the disks are laid out.", set_storage_layout)
-            .op("set_storage_layout")
-            .params(&[
-                Param::required("storage_layout", "flat, lvm, bcache, blank…"),
-                Param::optional("boot_size", "Size of /boot."),
-                Param::optional("root_size", "Size of the root file system."),
-                Param::optional("vg_name", "LVM: the volume group."),
-                Param::optional("lv_name", "LVM: the logical volume."),
-                Param::optional("lv_size", "LVM: the logical volume's size."),
-            ]),
         post("MachineHandler", MACHINE, "Chooses the deployed system's network.", set_network)
             .op("set_network")
             .params(&[Param::required(
@@ -144,8 +135,12 @@ async fn command(region: Arc<Region>, request: Request, action: Action) -> Resul
     let machine = find(&region, &request, Permission::View).await?;
     let actor = actor(&request)?;
     let comment = request.fields().text("comment")?.unwrap_or_default().to_owned();
+    let mut extras = Extras::default();
     let event = match action {
-        Action::Commission => commission_event(&region, &machine, &request).await?,
+        Action::Commission => {
+            extras.forget_storage = !request.fields().flag("skip_storage")?.unwrap_or(false);
+            commission_event(&region, &machine, &request).await?
+        }
         Action::Test => test_event(&region, &machine, &request).await?,
         Action::Deploy => return deploy(region, &request, machine, comment).await,
         // Releasing what is released, or being released, is done already.
@@ -164,7 +159,7 @@ async fn command(region: Arc<Region>, request: Request, action: Action) -> Resul
         Action::PowerOn => Event::PowerOn { actor },
         Action::PowerOff => Event::PowerOff { actor },
     };
-    let result = region.apply(&machine.system_id, &event, Extras::default()).await;
+    let result = region.apply(&machine.system_id, &event, extras).await;
     if let (Action::Commission, Err(ApplyError::Refused(Refusal::WrongStatus { status, .. }))) =
         (action, &result)
     {
@@ -348,19 +343,6 @@ async fn set_owner_data(region: Arc<Region>, request: Request) -> Result<Reply, 
                     machine.owner_data.insert(key.clone(), value.clone());
                 }
             }
-            Ok(Vec::new())
-        })
-        .await?;
-    reply(&region, &changed).await
-}
-
-async fn set_storage_layout(region: Arc<Region>, request: Request) -> Result<Reply, Problem> {
-    let machine = find(&region, &request, Permission::Admin).await?;
-    must_be_configurable(&machine, "storage layout")?;
-    let layout = configuration::storage_layout(request.fields())?;
-    let changed = region
-        .edit::<crate::region::ApplyError>(&machine.system_id, |machine| {
-            machine.configuration.storage = Some(layout.clone());
             Ok(Vec::new())
         })
         .await?;

@@ -41,7 +41,7 @@ pub(crate) fn storage_layout(fields: &Fields) -> Result<LayoutRequest, Problem> 
                 "storage_layout",
                 format!(
                     "'{}' is not a valid storage layout: expected flat, lvm, bcache, vmfs6, \
-                     vmfs7 or blank.",
+                     vmfs7, custom or blank.",
                     other.chars().take(32).collect::<String>()
                 ),
             );

@@ -148,14 +148,17 @@ impl Constraints {
     /// fit.
     fn disks(&self, machine: &Machine) -> Option<Vec<(String, usize)>> {
         let mut taken: Vec<(String, usize)> = Vec::new();
+        let chosen = machine.configuration.boot_disk.as_ref();
+        let boot = machine.hardware.disks.iter().position(|disk| Some(&disk.name) == chosen);
+        let boot = boot.unwrap_or(0);
         for (position, wanted) in self.storage.iter().enumerate() {
             let fits = |index: usize| {
                 let disk = &machine.hardware.disks[index];
                 disk.size >= wanted.bytes && wanted.tags.iter().all(|tag| disk.tags.contains(tag))
             };
             let free = |index: &usize| !taken.iter().any(|(_, used)| used == index);
-            let index = if position == 0 && !machine.hardware.disks.is_empty() && fits(0) {
-                0
+            let index = if position == 0 && boot < machine.hardware.disks.len() && fits(boot) {
+                boot
             } else {
                 (0..machine.hardware.disks.len())
                     .filter(free)
@@ -176,12 +179,16 @@ impl Constraints {
             by_type.insert("interfaces".to_owned(), Value::Object(interfaces));
         }
         let disks = self.disks(machine).unwrap_or_default();
+        let register = machine.storage().register;
+        let number = |index: usize| {
+            machine.hardware.disks.get(index).map_or(0, |disk| register.device(&disk.name))
+        };
         let storage: serde_json::Map<String, Value> = disks
             .into_iter()
             .enumerate()
             .map(|(position, (label, index))| {
                 let label = if label.is_empty() { position.to_string() } else { label };
-                (label, json!([index + 1]))
+                (label, json!([number(index)]))
             })
             .collect();
         if !storage.is_empty() {

@@ -28,6 +28,7 @@ mod scripts;
 mod settings;
 mod ssh_import;
 mod ssh_keys;
+mod storage;
 mod tags;
 mod users;
 mod version;
@@ -66,6 +67,7 @@ pub fn operations() -> Vec<Operation<Region>> {
         results::operations(),
         events::operations(),
         boot_sources::operations(),
+        storage::operations(),
         boot_resources::operations(),
         controllers::operations(),
         details::operations(),

@@ -35,6 +35,8 @@ pub struct Extras {
     pub hardware: Option<Box<Hardware>>,
     /// The interfaces with the addresses that were claimed for them.
     pub interfaces: Option<Interfaces>,
+    /// Whether storage layout and edits are forgotten, as by a commissioning.
+    pub forget_storage: bool,
 }
 
 impl Extras {
@@ -42,6 +44,7 @@ impl Extras {
         self.outputs.is_empty()
             && self.hardware.is_none()
             && self.interfaces.is_none()
+            && !self.forget_storage
             && self.plan == AttachmentChange::Keep
             && self.user_data == AttachmentChange::Keep
     }
@@ -127,6 +130,9 @@ impl Region {
             }
             if let (Some(hardware), Some(places)) = (&extras.hardware, &places) {
                 outcome.machine.learn(hardware, places);
+            }
+            if extras.forget_storage {
+                outcome.machine.forget_storage();
             }
             let sooner = !outcome.effects.is_empty() || earlier(&outcome.machine, &machine);
             let change = Change {

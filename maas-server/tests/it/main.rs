@@ -10,5 +10,6 @@ mod faults;
 mod interfaces;
 mod kills;
 mod program;
+mod storage;
 mod support;
 mod wire;

@@ -190,6 +190,7 @@ impl<'a> Change<'a> {
         self.set_owner(None);
         self.machine.owner_data.clear();
         self.machine.agent_name.clear();
+        self.machine.configuration.acquired_storage = None;
         self.machine.deployment = None;
         self.machine.interfaces.end_use();
         self.machine.netboot = true;

@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::device::BootMethod;
-use super::model::{Disk, PartitionFlag, PartitionTable, Storage};
+use super::model::{
+    Disk, EXTENDED, EncryptionKey, Partition, PartitionFlag, PartitionTable, Storage, VolumeGroup,
+};
 use super::size::{ALIGNMENT, END_RESERVE, INITIAL_OFFSET, MBR_LARGEST, MIB, MIN_ROOT};
 
 /// A fault of a storage configuration; each would make the installation or the first boot fail.
@@ -84,7 +86,9 @@ pub enum StorageProblem {
         partition: String,
     },
     /// An MBR table cannot hold the partition.
-    #[error("an MBR table cannot hold partition {partition}: four partitions of at most 2 TiB")]
+    #[error(
+        "an MBR table cannot hold partition {partition}: three primary and {MBR_LOGICAL} logical ones of at most 2 TiB"
+    )]
     BeyondMbr {
         /// The partition's id.
         partition: String,
@@ -149,7 +153,56 @@ pub enum StorageProblem {
         /// The disk.
         disk: String,
     },
+    /// A RAID, bcache, group, volume or datastore has a name that its tools do not take.
+    #[error("{name:?} is no name: it needs letters, digits and any of . _ + - and no - first")]
+    VolumeName {
+        /// The name.
+        name: String,
+    },
+    /// The key of an encrypted volume cannot be used.
+    #[error("{name} needs a key of 1 to 512 bytes, or the absolute path of a key file")]
+    BadKey {
+        /// The encrypted volume.
+        name: String,
+    },
+    /// curtin makes a root on ZFS only where it is the one, on a disk with a GUID partition table.
+    #[error("zfsroot on {volume}: {reason}")]
+    ZfsRoot {
+        /// The volume.
+        volume: String,
+        /// What is in the way.
+        reason: String,
+    },
+    /// A UUID that a user chose is none.
+    #[error("{uuid:?} of {id} is no UUID")]
+    BadUuid {
+        /// The entry.
+        id: String,
+        /// What was given.
+        uuid: String,
+    },
+    /// A memory file system is of a type that needs a device.
+    #[error("{fstype:?} cannot be mounted at {path:?} without a device")]
+    SpecialType {
+        /// The type.
+        fstype: String,
+        /// The path.
+        path: String,
+    },
+    /// Mount options or a label would break out of their field in fstab.
+    #[error("{text:?} of {volume} contains white space or control characters")]
+    BadText {
+        /// The volume or path.
+        volume: String,
+        /// What was given.
+        text: String,
+    },
 }
+
+/// The most logical partitions of an MBR table: Linux names no more than 15 partitions of a disk
+/// whose driver has 16 minor numbers for it.
+const MBR_LOGICAL: u32 = 11;
+const MBR_LAST: u32 = EXTENDED + MBR_LOGICAL;
 
 /// The types that curtin makes.
 const FSTYPES: [&str; 16] = [
@@ -166,13 +219,16 @@ impl Storage {
             check_disk(disk, &mut problems);
         }
         self.check_references(&mut problems);
+        self.check_names(&mut problems);
         self.check_compound(&mut problems);
         self.check_mounts(&mut problems);
+        self.check_zfsroot(&mut problems);
         self.check_boot(&mut problems);
         problems
     }
 
-    fn ids(&self) -> Vec<String> {
+    /// The id of everything that can be named.
+    pub(super) fn ids(&self) -> Vec<String> {
         let mut ids: Vec<String> = Vec::new();
         for disk in &self.disks {
             ids.push(disk.device.name.clone());
@@ -184,6 +240,8 @@ impl Storage {
             ids.push(group.name.clone());
             ids.extend(group.volumes.iter().map(|volume| group.volume_id(&volume.name)));
         }
+        ids.extend(self.encrypted.iter().map(|encrypted| encrypted.name.clone()));
+        ids.extend(self.zpools.iter().map(|pool| pool.name.clone()));
         ids.extend(self.vmfs.iter().map(|vmfs| vmfs.name.clone()));
         ids
     }
@@ -196,7 +254,7 @@ impl Storage {
                 uses.push(("its partition table".to_owned(), disk.device.name.clone()));
             }
             for partition in &disk.partitions {
-                if matches!(partition.flag, PartitionFlag::BiosGrub | PartitionFlag::Prep) {
+                if partition.flag.is_firmware() {
                     uses.push(("the firmware".to_owned(), disk.partition_id(partition.number)));
                 }
             }
@@ -206,17 +264,30 @@ impl Storage {
                 uses.push((format!("RAID {}", raid.name), device.clone()));
             }
         }
-        let mut caches = BTreeSet::new();
         for bcache in &self.bcaches {
             uses.push((format!("bcache {}", bcache.name), bcache.backing.clone()));
-            // One cache may serve several.
-            if caches.insert(bcache.cache.as_str()) {
-                uses.push((format!("bcache {}", bcache.name), bcache.cache.clone()));
-            }
+        }
+        // One cache may serve several.
+        for cache in self.caches() {
+            let bcache = self.bcaches.iter().find(|bcache| bcache.cache == cache);
+            let user = bcache.map_or_else(
+                || "a cache set".to_owned(),
+                |bcache| format!("bcache {}", bcache.name),
+            );
+            uses.push((user, cache.to_owned()));
         }
         for group in &self.volume_groups {
             for device in &group.devices {
                 uses.push((format!("volume group {}", group.name), device.clone()));
+            }
+        }
+        for encrypted in &self.encrypted {
+            let user = format!("the encrypted volume {}", encrypted.name);
+            uses.push((user, encrypted.volume.clone()));
+        }
+        for pool in &self.zpools {
+            for device in &pool.devices {
+                uses.push((format!("ZFS pool {}", pool.name), device.clone()));
             }
         }
         for vmfs in &self.vmfs {
@@ -237,9 +308,11 @@ impl Storage {
                 problems.push(StorageProblem::DuplicateName { name: id });
             }
         }
-        // Groups are no volumes: only their logical volumes can be used.
-        for group in &self.volume_groups {
-            known.remove(&group.name);
+        // Groups and pools are no volumes: only what is in them can be used.
+        let groups = self.volume_groups.iter().map(|group| &group.name);
+        let stores = self.vmfs.iter().map(|vmfs| &vmfs.name);
+        for name in groups.chain(self.zpools.iter().map(|pool| &pool.name)).chain(stores) {
+            known.remove(name);
         }
         let mut used: BTreeMap<String, String> = BTreeMap::new();
         for (user, volume) in self.uses() {
@@ -253,6 +326,81 @@ impl Storage {
                 });
             } else {
                 used.insert(volume, user);
+            }
+        }
+    }
+
+    fn check_names(&self, problems: &mut Vec<StorageProblem>) {
+        let groups = self.volume_groups.iter();
+        let volumes = groups.clone().flat_map(|group| group.volumes.iter().map(|one| &one.name));
+        let names = self
+            .raids
+            .iter()
+            .map(|raid| &raid.name)
+            .chain(self.bcaches.iter().map(|bcache| &bcache.name))
+            .chain(groups.map(|group| &group.name))
+            .chain(volumes)
+            .chain(self.encrypted.iter().map(|encrypted| &encrypted.name))
+            .chain(self.zpools.iter().map(|pool| &pool.name))
+            .chain(self.vmfs.iter().map(|vmfs| &vmfs.name));
+        for name in names {
+            let plain = |c: char| c.is_ascii_alphanumeric() || "._+-".contains(c);
+            let good = (1..=64).contains(&name.len())
+                && name.chars().all(plain)
+                && !name.starts_with('-')
+                && !matches!(name.as_str(), "." | "..");
+            if !good {
+                problems.push(StorageProblem::VolumeName { name: name.clone() });
+            }
+        }
+        for pool in &self.zpools {
+            for dataset in &pool.datasets {
+                let plain = |c: char| c.is_ascii_alphanumeric() || "._+-".contains(c);
+                let part = |part: &str| !part.is_empty() && part.chars().all(plain);
+                if dataset.name.len() > 128 || !dataset.name.split('/').all(part) {
+                    problems.push(StorageProblem::VolumeName { name: dataset.name.clone() });
+                }
+            }
+        }
+        for encrypted in &self.encrypted {
+            let usable = match &encrypted.key {
+                EncryptionKey::Keyfile(path) => path != "/" && is_plain_path(path),
+                // cryptsetup reads a pass phrase of up to 512 bytes.
+                EncryptionKey::Key(key) => (1..=512).contains(&key.expose().len()),
+            };
+            if !usable {
+                problems.push(StorageProblem::BadKey { name: encrypted.name.clone() });
+            }
+        }
+        for (id, uuid) in &self.uuids {
+            if !is_uuid(uuid) {
+                problems.push(StorageProblem::BadUuid { id: id.clone(), uuid: uuid.clone() });
+            }
+        }
+        let blank = |c: char| c.is_whitespace() || c.is_control();
+        for filesystem in &self.filesystems {
+            let options = filesystem.mount.as_ref().map(|mount| &mount.options);
+            for text in options.into_iter().chain([&filesystem.label]) {
+                if text.contains(blank) || text.len() > 255 {
+                    problems.push(StorageProblem::BadText {
+                        volume: filesystem.volume.clone(),
+                        text: text.clone(),
+                    });
+                }
+            }
+        }
+        for mount in &self.special_mounts {
+            if mount.options.contains(blank) {
+                problems.push(StorageProblem::BadText {
+                    volume: mount.path.clone(),
+                    text: mount.options.clone(),
+                });
+            }
+            if !["tmpfs", "ramfs"].contains(&mount.fstype.as_str()) {
+                problems.push(StorageProblem::SpecialType {
+                    fstype: mount.fstype.clone(),
+                    path: mount.path.clone(),
+                });
             }
         }
     }
@@ -273,6 +421,17 @@ impl Storage {
         for bcache in &self.bcaches {
             if self.size_of(&bcache.name).is_none() {
                 problems.push(StorageProblem::NoSize { name: bcache.name.clone() });
+            }
+        }
+        for encrypted in &self.encrypted {
+            if self.size_of(&encrypted.name).is_none() {
+                problems.push(StorageProblem::NoSize { name: encrypted.name.clone() });
+            }
+        }
+        for pool in &self.zpools {
+            let sizes: Option<Vec<u64>> = pool.devices.iter().map(|id| self.size_of(id)).collect();
+            if pool.devices.is_empty() || sizes.is_none() {
+                problems.push(StorageProblem::NoSize { name: pool.name.clone() });
             }
         }
         for group in &self.volume_groups {
@@ -310,7 +469,8 @@ impl Storage {
             .filter(|filesystem| filesystem.fstype != "swap")
             .filter_map(|filesystem| filesystem.mount.as_ref())
             .map(|mount| mount.path.as_str())
-            .chain(self.special_mounts.iter().map(|mount| mount.path.as_str()));
+            .chain(self.special_mounts.iter().map(|mount| mount.path.as_str()))
+            .chain(self.zfs_mounts().map(|(_, path)| path));
         for path in mounts {
             if !is_plain_path(path) {
                 problems.push(StorageProblem::BadMountPoint { path: path.to_owned() });
@@ -321,22 +481,49 @@ impl Storage {
         }
     }
 
+    /// curtin turns `zfsroot` into a pool of its own making.
+    fn check_zfsroot(&self, problems: &mut Vec<StorageProblem>) {
+        for filesystem in self.filesystems.iter().filter(|one| one.fstype == "zfsroot") {
+            let mut not = |reason: &str| {
+                problems.push(StorageProblem::ZfsRoot {
+                    volume: filesystem.volume.clone(),
+                    reason: reason.to_owned(),
+                });
+            };
+            let holds = |disk: &&Disk| {
+                disk.partitions.iter().any(|p| disk.partition_id(p.number) == filesystem.volume)
+            };
+            if filesystem.mount.as_ref().is_some_and(|mount| mount.path != "/") {
+                not("it can be mounted at '/' only");
+            }
+            if self.disks.iter().find(holds).is_none_or(|d| d.table != Some(PartitionTable::Gpt)) {
+                not("it needs a partition of a disk with a GUID partition table");
+            }
+        }
+    }
+
     fn check_boot(&self, problems: &mut Vec<StorageProblem>) {
         let Some(boot_disk) = self.boot_disk() else {
             problems.push(StorageProblem::NoBootDisk);
             return;
         };
-        let Some(root) = self.mounted_at("/") else {
-            problems.push(StorageProblem::NoRoot);
-            return;
+        let root = self.mounted_at("/");
+        let pool = self.zfs_mounts().find(|(_, path)| *path == "/").map(|(pool, _)| pool);
+        let found = match (root, pool) {
+            (Some(root), _) => self.size_of(&root.volume),
+            (None, Some(pool)) => pool.devices.iter().map(|id| self.size_of(id)).sum(),
+            (None, None) => {
+                problems.push(StorageProblem::NoRoot);
+                return;
+            }
         };
-        if ["swap", "ntfs"].contains(&root.fstype.as_str()) || root.fstype.contains("fat") {
-            problems.push(StorageProblem::RootType { fstype: root.fstype.clone() });
-        }
-        if let Some(found) = self.size_of(&root.volume)
-            && found < MIN_ROOT
-        {
+        if let Some(found) = found.filter(|found| *found < MIN_ROOT) {
             problems.push(StorageProblem::RootTooSmall { found });
+        }
+        if let Some(root) = root
+            && (["swap", "ntfs"].contains(&root.fstype.as_str()) || root.fstype.contains("fat"))
+        {
+            problems.push(StorageProblem::RootType { fstype: root.fstype.clone() });
         }
         let mut not_bootable =
             |reason: &str| problems.push(StorageProblem::NotBootable { reason: reason.to_owned() });
@@ -362,6 +549,14 @@ impl Storage {
                 }
             }
         }
+        for disk in &self.disks {
+            let logical =
+                |one: &&Partition| one.flag == PartitionFlag::Boot && disk.is_logical(one.number);
+            if let Some(one) = disk.partitions.iter().find(logical) {
+                let id = disk.partition_id(one.number);
+                not_bootable(&format!("{id} is a logical partition, which firmware does not read"));
+            }
+        }
         if self.platform.needs_prep() && !has(PartitionFlag::Prep) {
             not_bootable("the boot disk needs a PReP partition");
         }
@@ -374,25 +569,47 @@ impl Storage {
                 _ => {}
             }
         }
-        // GRUB reads partitions, LVM and RAID, but no bcache.
-        let boot = self.mounted_at("/boot").unwrap_or(root);
-        if self.platform.boot_method != BootMethod::Other && self.is_on_bcache(&boot.volume, 16) {
-            not_bootable("GRUB cannot read bcache; /boot must be on a partition of its own");
+        // GRUB reads partitions, LVM and RAID, but no bcache, and no key.
+        let boot = self.mounted_at("/boot").or(root);
+        match boot.map(|boot| boot.volume.as_str()) {
+            _ if self.platform.boot_method == BootMethod::Other => {}
+            None => not_bootable("GRUB reads no pool of all features; /boot must be beside it"),
+            Some(volume) => match self.unreadable(volume, 16) {
+                Some(Unreadable::Bcache) => {
+                    not_bootable(
+                        "GRUB cannot read bcache; /boot must be on a partition of its own",
+                    );
+                }
+                Some(Unreadable::Encrypted) => not_bootable(
+                    "GRUB cannot read an encrypted volume; /boot must be on a partition of its own",
+                ),
+                None => {}
+            },
         }
     }
 
-    fn is_on_bcache(&self, volume: &str, depth: u8) -> bool {
-        let Some(depth) = depth.checked_sub(1) else { return false };
+    /// What stands between GRUB and a volume.
+    fn unreadable(&self, volume: &str, depth: u8) -> Option<Unreadable> {
+        let depth = depth.checked_sub(1)?;
         if self.bcaches.iter().any(|bcache| bcache.name == volume) {
-            return true;
+            return Some(Unreadable::Bcache);
         }
-        let below = |devices: &[String]| devices.iter().any(|d| self.is_on_bcache(d, depth));
-        self.raids.iter().any(|raid| raid.name == volume && below(&raid.devices))
-            || self.volume_groups.iter().any(|group| {
-                group.volumes.iter().any(|v| group.volume_id(&v.name) == volume)
-                    && below(&group.devices)
-            })
+        if self.encrypted.iter().any(|encrypted| encrypted.name == volume) {
+            return Some(Unreadable::Encrypted);
+        }
+        let raid = self.raids.iter().find(|raid| raid.name == volume).map(|raid| &raid.devices);
+        let holds = |group: &&VolumeGroup| {
+            group.volumes.iter().any(|one| group.volume_id(&one.name) == volume)
+        };
+        let group = self.volume_groups.iter().find(holds).map(|group| &group.devices);
+        raid.or(group)?.iter().find_map(|device| self.unreadable(device, depth))
     }
+}
+
+/// What GRUB cannot read through.
+enum Unreadable {
+    Bcache,
+    Encrypted,
 }
 
 fn check_disk(disk: &Disk, problems: &mut Vec<StorageProblem>) {
@@ -420,7 +637,8 @@ fn check_disk(disk: &Disk, problems: &mut Vec<StorageProblem>) {
             problems.push(StorageProblem::Unaligned { partition: id.clone() });
         }
         if disk.table == Some(PartitionTable::Mbr)
-            && (partition.number > 4
+            && (partition.number == EXTENDED
+                || partition.number > MBR_LAST
                 || partition.size > MBR_LARGEST
                 || partition.offset >= MBR_LARGEST)
         {
@@ -433,6 +651,14 @@ fn check_disk(disk: &Disk, problems: &mut Vec<StorageProblem>) {
         }
         previous = Some((id, end.unwrap_or(u64::MAX)));
     }
+}
+
+/// Whether a text is a UUID in its usual form.
+fn is_uuid(text: &str) -> bool {
+    let groups: Vec<&str> = text.split('-').collect();
+    let lengths: Vec<usize> = groups.iter().map(|group| group.len()).collect();
+    lengths == [8, 4, 4, 4, 12]
+        && groups.iter().all(|group| group.chars().all(|c| c.is_ascii_hexdigit()))
 }
 
 fn is_plain_path(path: &str) -> bool {

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::super::device::{BlockDevice, Platform};
 use super::super::model::{
-    Bcache, CacheMode, Disk, Filesystem, LogicalVolume, Mount, PartitionFlag, PartitionTable, Raid,
-    RaidLevel, SpecialMount, Storage, VolumeGroup,
+    Bcache, CacheMode, Dataset, Disk, Encrypted, EncryptionKey, Filesystem, LogicalVolume, Mount,
+    PartitionFlag, PartitionTable, Raid, RaidLevel, SpecialMount, Storage, VolumeGroup, Zpool,
 };
 use super::super::size::{ALIGNMENT, BIOS_GRUB, PREP, Size, align_down};
 use super::{LayoutRefusal, empty};
@@ -78,6 +78,28 @@ pub enum CustomDevice {
         /// The file system on it.
         #[serde(default)]
         fs: Option<String>,
+    },
+    /// An encrypted volume; an extension of ours.
+    Crypt {
+        /// The volume that holds the encrypted content.
+        member: String,
+        /// The path of the key file in the ephemeral OS. A document that commissioning uploads is
+        /// no place for a key itself.
+        keyfile: String,
+        /// The file system in it.
+        #[serde(default)]
+        fs: Option<String>,
+    },
+    /// A ZFS pool; an extension of ours.
+    Zpool {
+        /// The volumes it is made of.
+        members: Vec<String>,
+        /// Where the pool itself is mounted.
+        #[serde(default)]
+        mountpoint: Option<String>,
+        /// Its datasets.
+        #[serde(default)]
+        datasets: Vec<Dataset>,
     },
     /// A file system without a volume.
     Special {
@@ -168,8 +190,10 @@ impl CustomLayout {
                     }
                     &None
                 }
-                CustomDevice::Raid { fs, .. } | CustomDevice::Bcache { fs, .. } => fs,
-                CustomDevice::Special { .. } => &None,
+                CustomDevice::Raid { fs, .. }
+                | CustomDevice::Bcache { fs, .. }
+                | CustomDevice::Crypt { fs, .. } => fs,
+                CustomDevice::Special { .. } | CustomDevice::Zpool { .. } => &None,
             };
             formats.extend(fs.clone().map(|fs| (name.clone(), fs)));
         }
@@ -280,6 +304,19 @@ impl CustomLayout {
                         backing: look_up(ids, &format!("{path}.backing-device"), backing_device)?,
                         cache: look_up(ids, &format!("{path}.cache-device"), cache_device)?,
                         mode: *cache_mode,
+                    });
+                }
+                CustomDevice::Crypt { member, keyfile, .. } => storage.encrypted.push(Encrypted {
+                    name: name.clone(),
+                    volume: look_up(ids, &format!("{path}.member"), member)?,
+                    key: EncryptionKey::Keyfile(keyfile.clone()),
+                }),
+                CustomDevice::Zpool { members, mountpoint, datasets } => {
+                    storage.zpools.push(Zpool {
+                        name: name.clone(),
+                        devices: look_up_all(ids, &format!("{path}.members"), members)?,
+                        mountpoint: mountpoint.clone(),
+                        datasets: datasets.clone(),
                     });
                 }
                 _ => {}

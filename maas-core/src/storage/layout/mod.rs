@@ -166,8 +166,12 @@ impl LayoutRequest {
 
     /// Whether it is for VMware ESXi only.
     #[must_use]
-    pub const fn is_vmfs(&self) -> bool {
-        matches!(self, Self::Vmfs6(_) | Self::Vmfs7(_))
+    pub fn is_vmfs(&self) -> bool {
+        match self {
+            Self::Vmfs6(_) | Self::Vmfs7(_) => true,
+            Self::Explicit(storage) => !storage.vmfs.is_empty(),
+            _ => false,
+        }
     }
 
     /// Decides every size.
@@ -203,8 +207,12 @@ impl LayoutRequest {
             }
             Self::Custom(layout) => layout.lay_out(devices, boot, platform),
             Self::Explicit(storage) => {
+                let mut storage = (**storage).clone();
                 // Commissioning may have found other disks since.
-                for disk in &storage.disks {
+                storage.platform = platform.clone();
+                let touched: Vec<Disk> =
+                    storage.disks.iter().filter(|disk| storage.touches(disk)).cloned().collect();
+                for disk in touched {
                     let name = &disk.device.name;
                     let found = disk_named(devices, "storage", name)?;
                     if found.size < disk.device.size {
@@ -215,7 +223,14 @@ impl LayoutRequest {
                         });
                     }
                 }
-                Ok(Storage { platform: platform.clone(), ..(**storage).clone() })
+                storage.disks.retain_mut(|disk| {
+                    let found = devices.iter().find(|device| device.name == disk.device.name);
+                    if let Some(found) = found {
+                        disk.device.clone_from(found);
+                    }
+                    found.is_some()
+                });
+                Ok(storage)
             }
         }
     }
@@ -223,16 +238,7 @@ impl LayoutRequest {
 
 /// A configuration of these disks and nothing else.
 fn empty(platform: &Platform, disks: Vec<Disk>) -> Storage {
-    Storage {
-        platform: platform.clone(),
-        disks,
-        raids: Vec::new(),
-        bcaches: Vec::new(),
-        volume_groups: Vec::new(),
-        vmfs: Vec::new(),
-        filesystems: Vec::new(),
-        special_mounts: Vec::new(),
-    }
+    Storage::empty(platform.clone(), disks)
 }
 
 fn disk_named<'a>(

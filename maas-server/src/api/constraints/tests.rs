@@ -27,6 +27,9 @@ fn sample() -> Machine {
     machine.hardware.cpu_speed = 2000;
     machine.hardware.memory = 8192;
     machine.hardware.disks = vec![disk(20, &["ssd"]), disk(1000, &["rotary"])];
+    for (name, disk) in ["sda", "sdb"].iter().zip(&mut machine.hardware.disks) {
+        disk.name = (*name).to_owned();
+    }
     machine.tags = ["fast", "virtual"].map(str::to_owned).into();
     machine
 }

@@ -7,7 +7,8 @@ use maas_core::machine::{Machine, PowerState};
 use serde_json::{Map, Value, json};
 
 use super::interface::Shown;
-use super::{block_device, or_unknown, places, script_result};
+use super::storage::StorageView;
+use super::{or_unknown, places, script_result};
 use crate::networks::Snapshot;
 
 /// The whole object.
@@ -17,6 +18,7 @@ pub(crate) fn full(machine: &Machine, networks: &Snapshot) -> Value {
     lifecycle(machine, &mut object);
     hardware(machine, &mut object);
     network(machine, networks, &mut object);
+    add(&mut object, StorageView::of(machine).fields());
     scripts(machine, &mut object);
     Value::Object(object)
 }
@@ -62,7 +64,6 @@ fn lifecycle(machine: &Machine, object: &mut Map<String, Value>) {
 
 fn hardware(machine: &Machine, object: &mut Map<String, Value>) {
     let hardware = &machine.hardware;
-    let disks = block_device::all(machine);
     let numa: Vec<Value> = hardware
         .numa_nodes
         .iter()
@@ -82,10 +83,6 @@ fn hardware(machine: &Machine, object: &mut Map<String, Value>) {
             "cpu_count": hardware.cpu_count, "cpu_speed": hardware.cpu_speed,
             "memory": hardware.memory, "storage": megabytes(hardware.storage()),
             "hardware_info": hardware_info(hardware), "numanode_set": numa,
-            "boot_disk": disks.first(), "blockdevice_set": disks,
-            "physicalblockdevice_set": disks, "virtualblockdevice_set": [],
-            "volume_groups": [], "raids": [], "cache_sets": [], "bcaches": [],
-            "special_filesystems": [],
         }),
     );
 }

@@ -5,6 +5,7 @@
 
 use maas_core::machine::hardware::{Disk, Interface, InterfaceKind, NumaNode};
 use maas_core::machine::{DeploymentSummary, Machine, Status};
+use maas_core::storage::{BasicOptions, BcacheOptions, LayoutRequest, LvmOptions};
 use serde_json::Value;
 
 use super::machine::full;
@@ -140,6 +141,42 @@ const BLOCK_DEVICE: &[(&str, Is)] = &[
     ("partitions", Is::List),
 ];
 
+const PARTITION: &[(&str, Is)] = &[
+    ("resource_uri", Is::Text),
+    ("id", Is::Number),
+    ("uuid", Is::TextOrNull),
+    ("path", Is::Text),
+    ("used_for", Is::Text),
+    ("size", Is::Number),
+    ("tags", Is::Texts),
+    ("filesystem", Is::Any),
+    // python-libmaas and gomaasclient.
+    ("type", Is::Text),
+    ("bootable", Is::Flag),
+    ("device_id", Is::Number),
+    ("system_id", Is::Text),
+];
+
+const FILESYSTEM: &[(&str, Is)] = &[
+    ("fstype", Is::Text),
+    ("uuid", Is::Text),
+    ("label", Is::TextOrNull),
+    ("mount_point", Is::TextOrNull),
+    ("mount_options", Is::TextOrNull),
+];
+
+/// A block device or a partition, with everything in it.
+fn check_volume(volume: &Value) {
+    let is_partition = volume["type"] == "partition";
+    check("volume", volume, if is_partition { PARTITION } else { BLOCK_DEVICE });
+    if !volume["filesystem"].is_null() {
+        check("file system", &volume["filesystem"], FILESYSTEM);
+    }
+    if !is_partition {
+        list(volume, "partitions").iter().for_each(check_volume);
+    }
+}
+
 fn check(what: &str, value: &Value, schema: &[(&str, Is)]) {
     for (key, is) in schema {
         let found = value.get(key);
@@ -163,8 +200,12 @@ fn check_machine(machine: &Machine) -> Value {
             check("link", link, LINK);
         }
     }
-    for disk in list(&view, "physicalblockdevice_set") {
-        check("block device", disk, BLOCK_DEVICE);
+    for set in ["physicalblockdevice_set", "virtualblockdevice_set", "blockdevice_set"] {
+        list(&view, set).iter().for_each(check_volume);
+    }
+    for group in list(&view, "volume_groups") {
+        list(group, "devices").iter().for_each(check_volume);
+        list(group, "logical_volumes").iter().for_each(check_volume);
     }
     view
 }
@@ -231,6 +272,27 @@ fn a_machine_with_everything_has_every_key() {
     assert_eq!(view["storage"], 20_000.0);
     assert_eq!(view["boot_disk"]["name"], "sda");
     assert!(!view.to_string().contains("secret"), "credentials are nobody's business");
+}
+
+#[test]
+fn every_layout_has_every_key() {
+    for layout in [
+        LayoutRequest::Lvm(LvmOptions::default()),
+        LayoutRequest::Bcache(BcacheOptions::default()),
+        LayoutRequest::Vmfs6(BasicOptions::default()),
+        LayoutRequest::Blank,
+    ] {
+        let mut machine = complete();
+        for disk in &mut machine.hardware.disks {
+            disk.size = 64 << 30;
+            disk.block_size = 4096;
+        }
+        machine.choose_layout(Some(layout.clone())).unwrap();
+        let view = check_machine(&machine);
+        let is = |key: &str| !list(&view, key).is_empty();
+        assert_eq!(is("volume_groups"), matches!(layout, LayoutRequest::Lvm(_)));
+        assert_eq!(is("cache_sets"), matches!(layout, LayoutRequest::Bcache(_)));
+    }
 }
 
 #[test]
