@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 pub(crate) use self::order::Order;
 use crate::http::{FieldErrors, Problem};
 use crate::plan;
+use crate::preseeds;
 use crate::problems::{applied, with_remedy};
 use crate::region::{Extras, Region};
 use crate::store::AttachmentChange;
@@ -36,6 +37,7 @@ pub(crate) async fn plan(
     // A machine that is ready is allocated by the deployment itself.
     options.requester = (machine.status != Status::Ready)
         .then(|| Requester { username: actor.username.clone(), role: actor.role });
+    preseeds::apply(region, machine, &mut options).await?;
     let facts = Facts::from(&machine.hardware);
     let images = region.images.current();
     DeploymentPlan::new(machine, &facts, &images, &options, endpoints).map_err(refused)

@@ -35,6 +35,7 @@ pub mod metrics;
 mod names;
 mod plan;
 pub mod power;
+pub mod preseeds;
 mod problems;
 pub mod rack;
 pub mod region;
@@ -44,6 +45,7 @@ pub mod simulator;
 pub mod store;
 #[cfg(test)]
 mod testing;
+pub mod trail;
 pub mod worker;
 
 /// An error's sentence and those of its causes, joined by `: `.

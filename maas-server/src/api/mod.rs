@@ -10,7 +10,9 @@ mod configuration;
 mod constraints;
 mod dates;
 mod events;
+mod explain;
 mod machines;
+mod preseeds;
 mod results;
 mod ssh_keys;
 mod users;
@@ -41,6 +43,8 @@ pub fn operations() -> Vec<Operation<Region>> {
         actions::operations(),
         results::operations(),
         events::operations(),
+        explain::operations(),
+        preseeds::operations(),
         boot_sources::operations(),
         boot_resources::operations(),
     ]

@@ -21,6 +21,7 @@ use crate::images::Images;
 use crate::metrics::Metrics;
 use crate::power::Drivers;
 use crate::store::Store;
+use crate::trail::Trails;
 
 /// The region's shared state: storage, images, power drivers and settings.
 #[derive(Debug)]
@@ -37,6 +38,8 @@ pub struct Region {
     pub metrics: Metrics,
     /// A curtin tree for ephemeral systems whose archive has none, as a tar file.
     pub curtin_pack: Option<Vec<u8>>,
+    /// What machines reported in their present runs.
+    pub trails: Trails,
     rack: SocketAddr,
     wake: watch::Sender<u64>,
 }
@@ -58,6 +61,7 @@ impl Region {
             config,
             metrics: Metrics::default(),
             curtin_pack,
+            trails: Trails::default(),
             rack,
             wake: watch::Sender::new(0),
         }
