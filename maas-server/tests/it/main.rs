@@ -6,6 +6,7 @@
 mod allocation;
 mod bad_input;
 mod faults;
+mod images;
 mod kills;
 mod program;
 mod support;
