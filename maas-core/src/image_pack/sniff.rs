@@ -67,7 +67,7 @@ impl Content {
 
 /// Whether it begins with a member's header: the checksum is right, whatever the dialect.
 fn is_tar(start: &[u8]) -> bool {
-    start.get(..512).is_some_and(|block| super::tape::has_checksum(block))
+    start.get(..512).is_some_and(super::tape::has_checksum)
 }
 
 impl fmt::Display for Content {

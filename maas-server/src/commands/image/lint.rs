@@ -4,7 +4,7 @@ use std::fs::File;
 use std::path::Path;
 use std::process::ExitCode;
 
-use maas_core::image::FileType;
+use maas_core::image::{FileType, PackedSeed};
 use maas_core::image_pack::{Declared, Inspection, Limits, inspect};
 
 use super::{Failure, say, say_findings};
@@ -76,7 +76,7 @@ fn describe(file: &Path, inspection: &Inspection) -> Result<(), Failure> {
         let renderers: Vec<&str> = root.network_renderers.iter().map(String::as_str).collect();
         line("network", Some(renderers.join(", ")))?;
         line("curtin hooks", Some(root.curtin_hooks.join(", ")))?;
-        let seeds: Vec<&str> = root.packed_seeds.iter().map(|seed| seed.path()).collect();
+        let seeds: Vec<&str> = root.packed_seeds.iter().map(PackedSeed::path).collect();
         line("packed seeds", Some(seeds.join(", ")))?;
     }
     if let Some(disk) = &inspection.disk {
