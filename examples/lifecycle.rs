@@ -48,6 +48,7 @@ fn main() -> Result<(), Box<dyn Error>> {
                 hwe_kernel: String::new(),
                 ephemeral: false,
                 plan_digest: String::new(),
+                arrival: maas_core::machine::Arrival::UserData,
             }),
             scripts: Vec::new(),
             comment: String::new(),

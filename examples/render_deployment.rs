@@ -230,7 +230,9 @@ fn machine(
 
 fn image(description: ImageDescription) -> BootResource {
     let origin = match description.base_image {
-        Some(base_image) => Origin::Custom { base_image, packed_seed: description.packed_seed },
+        Some(base_image) => {
+            Origin::Custom { base_image, packed_seed: description.packed_seed, defects: Vec::new() }
+        }
         None => Origin::Standard {
             boot_source: "http://images.maas.io/ephemeral-v3/stable/".to_owned(),
         },

@@ -13,6 +13,8 @@ pub mod deploy;
 pub mod explain;
 pub mod id;
 pub mod image;
+#[cfg(feature = "image-pack")]
+pub mod image_pack;
 pub mod ipam;
 pub mod machine;
 pub mod runner;

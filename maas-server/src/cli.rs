@@ -39,6 +39,8 @@ pub enum Command {
     User(UserArgs),
     /// Print a user's API key, made on first use
     Apikey(ApikeyArgs),
+    /// Pack, check and upload custom images
+    Image(ImageArgs),
 }
 
 /// `maas-server demo`
@@ -169,6 +171,96 @@ pub struct ApikeyArgs {
     /// The user's name
     pub name: String,
 }
+
+/// `maas-server image`
+#[derive(Debug, Args)]
+pub struct ImageArgs {
+    /// What to do with images.
+    #[command(subcommand)]
+    pub command: ImageCommand,
+}
+
+/// `maas-server image …`
+#[derive(Debug, Subcommand)]
+#[non_exhaustive]
+pub enum ImageCommand {
+    /// Pack the root file system in a directory as an image, and check it
+    ///
+    /// The ending of OUT decides how it is compressed: .tgz or .tar.gz, .txz or .tar.xz, .tbz or
+    /// .tar.bz2 can be uploaded; .tar.zst is for keeping. Owners, permissions, links and file
+    /// capabilities are kept; device nodes, pipes and sockets are left out. The same directory
+    /// gives the same bytes.
+    #[command(after_help = PACK_EXAMPLE)]
+    Pack {
+        /// The root of the file system: the folder that holds etc, usr and so on
+        dir: PathBuf,
+        /// The image; not inside DIR
+        out: PathBuf,
+        /// Make every file root's, for a tree that was built without being root
+        #[arg(long)]
+        as_root: bool,
+    },
+    /// Look into an image and say what a deployment of it would fail of
+    ///
+    /// It is read once, as a stream, and never unpacked. Ends with 1 when there is an error among
+    /// the findings.
+    Lint {
+        /// The image: a tar archive or a disk image, in any compression
+        file: PathBuf,
+        /// What it is declared to be: tgz, tbz, txz, ddtgz, ddtbz, ddtxz, ddtar, ddbz2, ddgz, ddxz
+        /// or ddraw [default: by the file's name]
+        #[arg(long, value_name = "TYPE")]
+        filetype: Option<String>,
+        /// The architecture it is for, e.g. amd64 [default: any]
+        #[arg(long, value_name = "ARCH")]
+        arch: Option<String>,
+        /// Print one JSON object
+        #[arg(long)]
+        json: bool,
+    },
+    /// Upload an image, going on where an earlier upload of it broke off
+    Upload(UploadArgs),
+}
+
+/// `maas-server image upload`
+#[derive(Debug, Args)]
+pub struct UploadArgs {
+    /// The region's URL, e.g. http://127.0.0.1:5240
+    #[arg(long, value_name = "URL")]
+    pub url: String,
+    /// A file with an administrator's API key, as `maas-server apikey` prints it
+    ///
+    /// There is no other way to give it, so that it never stands in a process list or a shell
+    /// history.
+    #[arg(long, value_name = "FILE")]
+    pub apikey_file: PathBuf,
+    /// The image's name, e.g. custom/debian-12
+    pub name: String,
+    /// The architecture it is for, e.g. amd64/generic
+    pub arch: String,
+    /// The image
+    pub file: PathBuf,
+    /// What people call it
+    #[arg(long)]
+    pub title: Option<String>,
+    /// tgz, tbz, txz, ddtgz, ddtbz, ddtxz, ddtar, ddbz2, ddgz, ddxz or ddraw [default: by the
+    /// file's name]
+    #[arg(long, value_name = "TYPE")]
+    pub filetype: Option<String>,
+    /// What it was built from, e.g. debian/12 [default: what the image says of itself]
+    #[arg(long, value_name = "OS/RELEASE")]
+    pub base_image: Option<String>,
+    /// Keep the versions before this one
+    #[arg(long)]
+    pub keep_old: bool,
+}
+
+const PACK_EXAMPLE: &str = "\
+Example:
+  debootstrap --include=cloud-init,netplan.io,linux-image-amd64 bookworm root/
+  maas-server image pack root/ debian-12.tgz
+  maas-server image upload --url http://maas:5240 --apikey-file key \\
+    custom/debian-12 amd64/generic debian-12.tgz";
 
 #[cfg(test)]
 mod tests {

@@ -19,6 +19,7 @@ use crate::addresses::Claims;
 use crate::http::{FieldErrors, Problem};
 use crate::places;
 use crate::plan;
+use crate::preseeds;
 use crate::problems::{applied, with_remedy};
 use crate::region::{Extras, Region};
 use crate::store::AttachmentChange;
@@ -59,6 +60,7 @@ pub(crate) async fn plan(
     if machine.configuration.network.is_none() {
         options.network = to_network(machine, &region.networks().await?.places);
     }
+    preseeds::apply(region, machine, &mut options).await?;
     let facts = Facts::from(&machine.hardware);
     let images = region.images.current();
     DeploymentPlan::new(machine, &facts, &images, &options, endpoints).map_err(refused)

@@ -43,6 +43,7 @@ mod nodes;
 mod places;
 mod plan;
 pub mod power;
+pub mod preseeds;
 mod problems;
 pub mod rack;
 pub mod region;
@@ -54,6 +55,7 @@ pub mod simulator;
 pub mod store;
 #[cfg(test)]
 mod testing;
+pub mod trail;
 pub mod ui;
 pub mod worker;
 

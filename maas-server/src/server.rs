@@ -17,7 +17,7 @@ use crate::http::{
 };
 use crate::images::documents::{BootSource, Selection};
 use crate::images::sync::{self, Summary, SyncError};
-use crate::images::{Images, ImagesError};
+use crate::images::{Images, ImagesError, uploads};
 use crate::region::{OauthAuthenticator, Region};
 use crate::store::{DocumentError, Store, StoreError};
 use crate::{api, metadata, rack, ui, worker};
@@ -132,6 +132,7 @@ impl Server {
         tasks.spawn(rack_listener.serve(rack_api, ServeOptions::default(), stop.clone()));
         worker::start(&region, &mut tasks, &stop);
         tasks.spawn(sync::run(Arc::clone(&region), stop.clone()));
+        tasks.spawn(uploads::run(Arc::clone(&region), stop.clone()));
         Ok(Self { region, region_address, rack_address, tasks, stop, _lock: lock })
     }
 

@@ -360,6 +360,18 @@ impl BlobStore {
         self.keep(&path, &sha256)
     }
 
+    /// Takes over a file on the same file system whose digest the caller has computed, e.g. of an
+    /// upload that arrived in pieces.
+    pub async fn adopt(&self, file: &Path, sha256: &Sha256) -> Result<(), StoreError> {
+        let (store, from, sha256) = (self.clone(), file.to_owned(), *sha256);
+        blocking(file, move || {
+            let opened = File::open(&from).map_err(io_error(&from))?;
+            opened.sync_all().map_err(io_error(&from))?;
+            store.keep(&from, &sha256)
+        })
+        .await
+    }
+
     /// Gives a finished file its name.
     fn keep(&self, from: &Path, sha256: &Sha256) -> Result<(), StoreError> {
         let target = self.path(sha256);

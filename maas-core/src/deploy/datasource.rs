@@ -12,8 +12,12 @@ pub enum DatasourceChoice {
     /// Let cloud-init decide by its own rules.
     #[default]
     Closest,
-    /// Take MAAS's metadata service, whatever the image has packed.
+    /// Take MAAS's metadata service, whatever the image has packed: curtin writes a file that comes
+    /// after every other.
     MetadataService,
+    /// The same by the installed system's kernel command line, for images into which curtin cannot
+    /// write; curtin or the image's own hooks must hand the parameters on to its boot loader.
+    KernelCommandLine,
     /// Take what the image has packed.
     Packed,
 }
@@ -42,6 +46,8 @@ pub struct DatasourceVerdict {
 
 /// The file by which a choice is forced: it sorts after every file that an image may bring.
 const LAST: &str = "/etc/cloud/cloud.cfg.d/zz-datasource.cfg";
+/// The kernel parameter by which cloud-init takes one datasource and no other.
+const PARAMETER: &str = "ci.ds=MAAS";
 /// Where curtin puts our list of datasources.
 const OURS: &str = "/etc/cloud/cloud.cfg.d/95-cloudconfig-maas-datasource.cfg";
 
@@ -61,6 +67,13 @@ impl DatasourceVerdict {
             (DatasourceChoice::MetadataService, Some(seed)) => (
                 Datasource::MetadataService,
                 format!("it was chosen; {LAST} comes after {}", seed.path()),
+            ),
+            (DatasourceChoice::KernelCommandLine, Some(seed)) => (
+                Datasource::MetadataService,
+                format!(
+                    "it was chosen; {PARAMETER} on the installed kernel's command line overrules {}",
+                    seed.path()
+                ),
             ),
             (DatasourceChoice::Packed, Some(seed)) => (
                 Datasource::Packed,
@@ -95,6 +108,15 @@ impl DatasourceVerdict {
             }
         };
         Self { winner, reason }
+    }
+
+    /// The kernel parameter that the installed system keeps for the choice's sake.
+    pub(super) fn kernel_parameter(
+        choice: DatasourceChoice,
+        target: &BootResource,
+    ) -> Option<&'static str> {
+        let has_seed = matches!(&target.origin, Origin::Custom { packed_seed: Some(_), .. });
+        (choice == DatasourceChoice::KernelCommandLine && has_seed).then_some(PARAMETER)
     }
 
     /// What must be written besides to make it so: curtin's `write_files`.

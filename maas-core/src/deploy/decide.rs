@@ -32,6 +32,15 @@ pub(super) fn check_machine(
     }
 }
 
+pub(super) fn check_image(target: &BootResource, problems: &mut Vec<PlanProblem>) {
+    if let Origin::Custom { defects, .. } = &target.origin
+        && !defects.is_empty()
+    {
+        let (image, defects) = (target.name(), defects.clone());
+        problems.push(PlanProblem::Image { image, defects });
+    }
+}
+
 pub(super) fn check_cloud_init(
     options: &DeploymentOptions,
     problems: &mut Vec<PlanProblem>,

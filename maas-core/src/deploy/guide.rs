@@ -86,6 +86,80 @@ mod tests {
         page
     }
 
+    /// The same page for people who have the repository and no documentation built.
+    fn as_document(page: &str) -> String {
+        let (title, body) = page.split_once(".\n").unwrap();
+        let mut document = format!("# {title}\n");
+        let mut in_code = false;
+        for line in body.lines() {
+            in_code ^= line.starts_with("```");
+            if line.starts_with("# ") && !in_code {
+                document.push('#');
+            }
+            document.push_str(line);
+            document.push('\n');
+        }
+        document.push_str(CUSTOM);
+        document
+    }
+
+    /// What the plan of a standard image does not show.
+    const CUSTOM: &str = "
+## 8. A custom image instead
+
+`maas-server image pack ROOT image.tgz`, `image lint image.tgz` and `image upload … custom/NAME
+amd64/generic image.tgz` bring an image of one's own in; `distro_series=custom/NAME` installs it.
+The documents differ in this:
+
+- The ephemeral OS is the base image's when that is a synchronised Ubuntu, else the commissioning
+  OS: a custom image is never booted to install itself.
+- `sources` names the image on the rack by its SHA-256, with curtin's type for its form (`tgz`,
+  `dd-gz`…).
+- A disk image keeps its own partitions, so `storage` is left out and curtin writes its files by
+  `write_files`.
+- The deployment is refused when the upload was found to be something else than declared, damaged,
+  for another architecture, without a root file system or without cloud-init.
+- Which datasource the installed cloud-init takes is decided and told: `datasource` in the preview.
+  When packed configuration wins, the installed system never asks for its user data, and its
+  report of `modules-final` takes that place. `datasource=metadata` forces the metadata service by
+  a file that sorts last, `datasource=metadata-by-kernel` by `ci.ds=MAAS` on the installed kernel's
+  command line, `datasource=packed` the packed configuration.
+
+## 9. What an operator adds
+
+- Pre-seed templates: files `DATA_DIR/preseeds/curtin_userdata[_OS[_ARCH[_SUBARCH[_SERIES[_HOSTNAME]]]]]`
+  or the same names at `/MAAS/api/2.0/preseeds/`; the most specific one is merged over `curtin.yaml`,
+  and the preview lists what it replaces. A mistake is refused with the template's name, the line
+  and the variable.
+- Hooks at `/MAAS/api/2.0/deployment-hooks/`: commands that curtin runs early or late on the
+  machines of a pool, those with a tag, or one machine, in this order.
+
+## 10. When it fails
+
+`GET machines/SYSTEM_ID/?op=explain` gives the stages with their durations, the command that
+failed with its exit code, the last lines of the log, and a hint where the cause is known; the
+machine's `error_description` has the same in one sentence.
+";
+
+    #[test]
+    fn the_document_in_the_repository_shows_the_same() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs");
+        // A published crate has no repository around it.
+        if !std::path::Path::new(folder).is_dir() {
+            return;
+        }
+        let path = format!("{folder}/deployment.md");
+        let document = as_document(&page());
+        if std::env::var_os("UPDATE_GOLDEN").is_some() {
+            std::fs::write(&path, &document).unwrap();
+        }
+        let written = std::fs::read_to_string(&path).unwrap();
+        assert!(
+            written == document,
+            "docs/deployment.md is not what the plan renders: run with UPDATE_GOLDEN=1"
+        );
+    }
+
     #[test]
     fn the_guide_shows_what_a_plan_renders() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/src/deploy/guide.md");

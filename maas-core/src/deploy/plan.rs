@@ -7,7 +7,8 @@ use super::artefact::Artefact;
 use super::curtin::{Inputs, documents};
 use super::datasource::{Datasource, DatasourceVerdict};
 use super::decide::{
-    base_os, boot, check_cloud_init, check_machine, decide_storage, note_ignored, vendor_data,
+    base_os, boot, check_cloud_init, check_image, check_machine, decide_storage, note_ignored,
+    vendor_data,
 };
 use super::digest::sha256_hex;
 use super::endpoints::Endpoints;
@@ -23,7 +24,7 @@ use crate::cloud_init::{
 use crate::curtin::{self, ConfigFile, InstallerError, Source};
 use crate::id::SystemId;
 use crate::image::{BootResource, EphemeralImage, ImageFile, Images};
-use crate::machine::{DeploymentSummary, Machine, NodeCredentials};
+use crate::machine::{Arrival, DeploymentSummary, Machine, NodeCredentials};
 use crate::secret::Secret;
 use crate::storage::Storage;
 
@@ -146,6 +147,7 @@ impl DeploymentPlan {
             _ => None,
         };
         let (Some(target), Some(running)) = (target, running) else { return Err(problems) };
+        check_image(target, &mut problems);
         if options.ephemeral
             && target.is_custom()
             && target.root_file().is_some_and(|file| file.filetype.is_disk_image())
@@ -183,7 +185,10 @@ impl DeploymentPlan {
         note_ignored(target, options, source.as_ref(), &mut ignored);
         let kernel_options =
             [machine.configuration.kernel_options.as_str(), options.kernel_options.as_str()]
+                .into_iter()
+                .chain(DatasourceVerdict::kernel_parameter(options.datasource, target))
                 .map(str::trim)
+                .collect::<Vec<_>>()
                 .join(" ");
         let boot = boot(machine, target, &running, options, endpoints, kernel_options.trim());
         let network_value = network.as_ref().map(|(_, rendered)| rendered.network().clone());
@@ -298,6 +303,10 @@ impl DeploymentPlan {
             hwe_kernel: self.hwe_kernel.clone(),
             ephemeral: self.ephemeral,
             plan_digest: self.digest.clone(),
+            arrival: match self.datasource.winner {
+                Datasource::Packed if !self.ephemeral => Arrival::Report,
+                _ => Arrival::UserData,
+            },
         }
     }
 

@@ -25,6 +25,14 @@ pub enum PlanProblem {
         /// What is wrong.
         message: String,
     },
+    /// The custom image is not what it is declared to be, or lacks something.
+    #[error("the image {image} cannot be deployed: {}; upload it again with that corrected", defects.join("; "))]
+    Image {
+        /// `os/name`.
+        image: String,
+        /// What was found when it was uploaded.
+        defects: Vec<String>,
+    },
     /// An option contradicts another or the image.
     #[error("{option}: {message}")]
     Option {

@@ -10,6 +10,7 @@ mod kernel;
 mod resolve;
 mod resource;
 mod series;
+mod upload;
 
 pub use ephemeral::{EphemeralImage, NotEphemeral};
 pub use file::{FileType, ImageFile};

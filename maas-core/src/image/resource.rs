@@ -59,6 +59,9 @@ pub enum Origin {
         /// The cloud-init configuration that is packed in it, when one was found.
         #[serde(default)]
         packed_seed: Option<PackedSeed>,
+        /// What a deployment of it would fail of, as found when it was uploaded; sentences.
+        #[serde(default)]
+        defects: Vec<String>,
     },
 }
 

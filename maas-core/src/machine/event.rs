@@ -226,6 +226,24 @@ pub struct DeploymentSummary {
     pub ephemeral: bool,
     /// SHA-256 of the plan, lower-case hex.
     pub plan_digest: String,
+    /// How the installed system is known to be up.
+    #[serde(default)]
+    pub arrival: Arrival,
+}
+
+/// How an installed system is known to be up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Arrival {
+    /// It asks the metadata service for its user data.
+    #[default]
+    UserData,
+    /// It takes configuration that is packed in its image and asks for nothing: its cloud-init's
+    /// report of `modules-final` tells. Nothing was heard of it yet.
+    Report,
+    /// The same, and its cloud-init was heard to begin: the next `modules-final` is its own, not
+    /// the ephemeral OS's.
+    ReportBegun,
 }
 
 /// Whether disks are wiped at release.

@@ -20,7 +20,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 pub use effect::Effect;
-pub use event::{Actor, DeploymentSummary, Erase, Event, Report, ReportPhase, Role, SignalStatus};
+pub use event::{
+    Actor, Arrival, DeploymentSummary, Erase, Event, Report, ReportPhase, Role, SignalStatus,
+};
 pub use lifecycle::{Context, Outcome};
 pub use new::{Enlistment, InvalidNewMachine, NewMachine, normal_mac};
 pub use permission::Permission;

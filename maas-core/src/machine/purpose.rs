@@ -104,6 +104,7 @@ mod tests {
             hwe_kernel: String::new(),
             ephemeral: true,
             plan_digest: String::new(),
+            arrival: crate::machine::Arrival::UserData,
         });
         for status in [Status::Deploying, Status::Deployed] {
             machine.status = status;

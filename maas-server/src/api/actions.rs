@@ -35,6 +35,12 @@ const DEPLOY: &[Param] = &[
     Param::optional("hwe_kernel", "The kernel, e.g. hwe-24.04."),
     Param::optional("user_data", "User data for cloud-init, base64 or plain."),
     Param::optional("ephemeral_deploy", "Whether the system runs from memory."),
+    Param::optional(
+        "datasource",
+        "What the installed system's cloud-init takes when its image has packed configuration: \
+         closest (default), metadata (forced by a file), metadata-by-kernel (forced by the kernel \
+         command line) or packed; an extension.",
+    ),
     Param::optional("agent_name", "The calling program's own name."),
     COMMENT,
 ];

@@ -15,6 +15,7 @@ mod dates;
 mod details;
 mod devices;
 mod events;
+mod explain;
 mod files;
 mod fleet;
 mod interfaces;
@@ -23,6 +24,7 @@ mod login;
 mod machines;
 mod nodes;
 mod possible;
+mod preseeds;
 mod results;
 mod scripts;
 mod settings;
@@ -66,6 +68,8 @@ pub fn operations() -> Vec<Operation<Region>> {
         nodes::operations(),
         results::operations(),
         events::operations(),
+        explain::operations(),
+        preseeds::operations(),
         boot_sources::operations(),
         storage::operations(),
         boot_resources::operations(),

@@ -14,6 +14,7 @@ use super::view::script_result::{SETS, runs, set, set_id};
 use crate::http::{Operation, Param, Problem, Reply, Request, get};
 use crate::region::Region;
 use crate::store::Stream;
+use crate::trail;
 
 const RESULTS: &str = "/MAAS/api/2.0/nodes/{system_id}/results/";
 const RESULT: &str = "/MAAS/api/2.0/nodes/{system_id}/results/{id}/";
@@ -51,7 +52,12 @@ async fn read(region: Arc<Region>, request: Request) -> Result<Reply, Problem> {
     let machine = machines::find(&region, &request, Permission::View).await?;
     let kind = kind(&machine, request.param("id"))?;
     let set = with_outputs(&region, &request, &machine, kind).await?;
-    Reply::json(&set.ok_or_else(not_found)?)
+    let mut set = set.ok_or_else(not_found)?;
+    if kind == ScriptType::Deployment {
+        let explanation = trail::explanation(&region, &machine).await.map_err(Problem::internal)?;
+        set["explanation"] = trail::shown(&explanation);
+    }
+    Reply::json(&set)
 }
 
 async fn download(region: Arc<Region>, request: Request) -> Result<Reply, Problem> {

@@ -2,6 +2,8 @@
 
 mod apikey;
 mod demo;
+mod image;
+mod oauth;
 mod serve;
 mod simulate;
 mod user;
@@ -32,6 +34,7 @@ pub fn run(cli: Cli) -> ExitCode {
             Command::Serve(args) => serve::run(args).await.map(|()| ExitCode::SUCCESS),
             Command::Simulate(args) => simulate::run(args).await.map(|()| ExitCode::SUCCESS),
             Command::User(args) => user::run(args).await.map(|()| ExitCode::SUCCESS),
+            Command::Image(args) => image::run(args).await,
             Command::Apikey(args) => apikey::run(args).await.map(|()| ExitCode::SUCCESS),
         }
     });

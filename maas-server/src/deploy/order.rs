@@ -1,10 +1,18 @@
 //! A deployment as the caller asks for it: the form's fields, read but not yet decided.
 
 use maas_core::cloud_init::decode_upload;
-use maas_core::deploy::DeploymentOptions;
+use maas_core::deploy::{DatasourceChoice, DeploymentOptions};
 use maas_core::secret::Secret;
 
 use crate::http::{FieldErrors, Fields, Problem};
+
+/// The words for what the installed system's cloud-init is to take.
+const DATASOURCES: [(&str, DatasourceChoice); 4] = [
+    ("closest", DatasourceChoice::Closest),
+    ("metadata", DatasourceChoice::MetadataService),
+    ("metadata-by-kernel", DatasourceChoice::KernelCommandLine),
+    ("packed", DatasourceChoice::Packed),
+];
 
 /// What the caller asks for.
 #[derive(Debug)]
@@ -47,6 +55,15 @@ impl Order {
         options.ephemeral = errors.collect(fields.flag("ephemeral_deploy")).unwrap_or(false);
         options.crash_dumps =
             errors.collect(fields.flag("enable_kernel_crash_dump")).unwrap_or(false);
+        if let Some(word) = errors.collect(fields.filled("datasource")) {
+            match DATASOURCES.iter().find(|(known, _)| *known == word) {
+                Some((_, choice)) => options.datasource = *choice,
+                None => {
+                    let known = DATASOURCES.map(|(word, _)| word).join(", ");
+                    errors.add("datasource", format!("Expected one of {known}."));
+                }
+            }
+        }
         options.user_data = fields
             .value("user_data")
             .filter(|value| !value.content.is_empty())
@@ -140,6 +157,15 @@ mod tests {
         assert_eq!(options.hwe_kernel, "hwe-24.04");
         assert!(options.ephemeral && options.crash_dumps);
         assert!(!read(&[]).ephemeral && !read(&[]).crash_dumps);
+    }
+
+    #[test]
+    fn the_datasource_is_one_of_four_words() {
+        for (word, choice) in DATASOURCES {
+            assert_eq!(read(&[("datasource", word)]).datasource, choice);
+        }
+        assert_eq!(read(&[]).datasource, DatasourceChoice::Closest);
+        assert!(Order::read(&form(&[("datasource", "ec2")])).is_err());
     }
 
     proptest! {

@@ -8,6 +8,7 @@ use maas_simplestreams::select::{ImageTags, Selection as Wish};
 
 use super::documents::{BootSource, BootloaderDocument, ResourceDocument, Selection};
 use super::sync::SyncError;
+use super::uploads::UploadDocument;
 use crate::region::Region;
 use crate::store::{Attachment, MachineFilter, Stored};
 
@@ -54,12 +55,17 @@ fn is_kept(
 ///
 /// While a machine is in the middle of booting something that no plan holds fast, everything
 /// stays: it may just have been told to fetch a file of the version before.
-pub(super) async fn collect(region: &Region, arrived: &BTreeSet<String>) -> Result<(), SyncError> {
+pub(crate) async fn collect(region: &Region, arrived: &BTreeSet<String>) -> Result<(), SyncError> {
     let machines = region.store.machines(&MachineFilter::all()).await?;
     if machines.iter().any(boots_without_plan) {
         return Ok(());
     }
+    // An upload that finds its content here already must not lose it meanwhile.
+    let _keeping = region.images.uploads().keep_blobs().await;
     let mut used = arrived.clone();
+    for document in region.store.list::<UploadDocument>().await? {
+        used.insert(document.value.sha256);
+    }
     for document in region.store.list::<ResourceDocument>().await? {
         used.extend(document.value.resource.files.into_iter().map(|file| file.sha256));
     }

@@ -4,6 +4,9 @@ pub mod bootloaders;
 pub mod documents;
 mod garbage;
 pub mod sync;
+pub mod uploads;
+
+pub(crate) use garbage::collect as collect_garbage;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -25,6 +28,8 @@ pub struct Images {
     current: RwLock<Arc<Current>>,
     importing: Mutex<Importing>,
     import_requested: watch::Sender<u64>,
+    import_stopped: tokio::sync::Notify,
+    uploads: uploads::Uploads,
 }
 
 /// What machines can be given, and the files that the rack serves.
@@ -68,6 +73,15 @@ pub enum ImagesError {
         #[source]
         source: maas_simplestreams::store::StoreError,
     },
+    /// The directory of uploads that are not complete.
+    #[error("the image store {dir} cannot be used")]
+    Uploads {
+        /// The directory.
+        dir: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
     /// The database.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -83,7 +97,11 @@ impl Images {
         let blobs = BlobStore::open(dir.join("blobs"))
             .await
             .map_err(|source| ImagesError::Blobs { dir: dir.clone(), source })?;
+        let uploads = uploads::Uploads::open(dir.join("uploads"))
+            .map_err(|source| ImagesError::Uploads { dir: dir.clone(), source })?;
         let images = Self {
+            uploads,
+            import_stopped: tokio::sync::Notify::new(),
             dir,
             blobs,
             current: RwLock::default(),
@@ -169,6 +187,16 @@ impl Images {
     /// Asks the worker for an import; one that is going on is followed by another.
     pub fn request_import(&self) {
         self.import_requested.send_modify(|count| *count = count.wrapping_add(1));
+    }
+
+    /// Asks the worker to break the import off that is going on; what arrived stays.
+    pub fn stop_import(&self) {
+        self.import_stopped.notify_waiters();
+    }
+
+    /// The uploads that are under way.
+    pub(crate) const fn uploads(&self) -> &uploads::Uploads {
+        &self.uploads
     }
 
     /// Rings when an import is asked for.

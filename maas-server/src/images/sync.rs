@@ -74,6 +74,10 @@ pub async fn run(region: Arc<Region>, stop: CancellationToken) {
         let imported = tokio::select! {
             // What arrived stays for the next import.
             () = stop.cancelled() => return,
+            () = region.images.import_stopped.notified() => {
+                tracing::info!("import of images stopped on request");
+                continue;
+            }
             imported = synchronise(&region, &()) => imported,
         };
         match imported {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use maas_core::commission::result::ScriptType;
+use maas_core::explain::explain;
 use maas_core::machine::event::{Report, ReportPhase};
 use maas_core::machine::{Event, Machine, Status};
 use serde::Deserialize;
@@ -15,6 +16,7 @@ use crate::http::{Problem, Reply, Request};
 use crate::problems::applied;
 use crate::region::{Extras, Region};
 use crate::store::{ScriptOutput, Stream};
+use crate::{clock, trail};
 
 /// The most that is kept of one attached file, in bytes.
 const LARGEST_FILE: usize = 8 << 20;
@@ -55,8 +57,19 @@ pub(super) async fn report(region: Arc<Region>, request: Request) -> Result<Repl
             error.column()
         ))
     })?;
-    let report = check(&message)?;
-    let extras = Extras { outputs: outputs(&message, &machine), ..Extras::default() };
+    let mut report = check(&message)?;
+    let outputs = outputs(&message, &machine);
+    let trail = trail::record(&region, &machine, clock::now(), &report).await;
+    let trail = trail.map_err(Problem::internal)?;
+    if report.phase == ReportPhase::Fail && !report.name.contains('/') {
+        // Whoever reads why it failed shall not have to read a log.
+        let log = outputs.iter().find(|output| output.stream == Stream::Combined);
+        let log = log.map(|output| String::from_utf8_lossy(&output.bytes));
+        if let Some(failure) = explain(&trail.reports, log.as_deref()).failure {
+            report.description = trail::sentence(&report.description, &failure);
+        }
+    }
+    let extras = Extras { outputs, ..Extras::default() };
     applied(region.apply(&machine.system_id, &Event::Report(report), extras).await)?;
     Ok(Reply::no_content())
 }

@@ -24,6 +24,7 @@ use crate::metrics::Metrics;
 use crate::power::Drivers;
 use crate::settings::Settings;
 use crate::store::{Store, StoreError};
+use crate::trail::Trails;
 
 /// The region's shared state: storage, images, power drivers and settings.
 #[derive(Debug)]
@@ -45,6 +46,8 @@ pub struct Region {
     /// Machines as JSON that was written before.
     pub(crate) shown: shown::Shown,
     settings: RwLock<Arc<Settings>>,
+    /// What machines reported in their present runs.
+    pub trails: Trails,
     rack: SocketAddr,
     wake: watch::Sender<u64>,
 }
@@ -69,6 +72,7 @@ impl Region {
             curtin_pack,
             shown: shown::Shown::default(),
             settings: RwLock::default(),
+            trails: Trails::default(),
             rack,
             wake: watch::Sender::new(0),
         }

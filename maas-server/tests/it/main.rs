@@ -7,6 +7,7 @@ mod allocation;
 mod bad_input;
 mod browser;
 mod faults;
+mod images;
 mod interfaces;
 mod kills;
 mod program;

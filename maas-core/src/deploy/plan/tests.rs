@@ -82,7 +82,7 @@ fn standard() -> Origin {
 }
 
 fn custom(base_image: &str, packed_seed: Option<PackedSeed>) -> Origin {
-    Origin::Custom { base_image: base_image.into(), packed_seed }
+    Origin::Custom { base_image: base_image.into(), packed_seed, defects: Vec::new() }
 }
 
 fn images() -> Images {
@@ -493,4 +493,41 @@ proptest! {
             Err(problems) => prop_assert!(!problems.is_empty()),
         }
     }
+}
+
+#[test]
+fn a_packed_seed_that_wins_changes_how_the_system_is_known_to_be_up() {
+    use super::super::DatasourceChoice::{Closest, KernelCommandLine, MetadataService, Packed};
+    use crate::machine::Arrival;
+    for (choice, arrival, parameter) in [
+        (Closest, Arrival::UserData, false),
+        (MetadataService, Arrival::UserData, false),
+        (KernelCommandLine, Arrival::UserData, true),
+        (Packed, Arrival::Report, false),
+    ] {
+        let mut options = options("custom", "seeded");
+        options.datasource = choice;
+        let plan = plan_with(&options).unwrap();
+        assert_eq!(plan.summary().arrival, arrival, "{choice:?}");
+        let line = plan.boot.command_line.render(&plan.endpoints);
+        assert_eq!(line.ends_with(" --- ci.ds=MAAS"), parameter, "{line}");
+        assert_eq!(plan.warnings.iter().any(|it| it.code == "packed-datasource"), choice == Packed);
+    }
+}
+
+#[test]
+fn an_image_with_defects_is_refused_with_all_of_them() {
+    let mut images = images();
+    let debian = images.0.iter_mut().find(|image| image.release == "debian-12").unwrap();
+    let Origin::Custom { defects, .. } = &mut debian.origin else { panic!() };
+    defects.extend(["it has no cloud-init".to_owned(), "it is damaged".to_owned()]);
+    let options = options("custom", "debian-12");
+    let problems =
+        DeploymentPlan::new(&machine(), &facts(), &images, &options, &Endpoints::new("10.0.0.1"))
+            .unwrap_err();
+    assert_eq!(
+        problems.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        ["the image custom/debian-12 cannot be deployed: it has no cloud-init; it is damaged; \
+          upload it again with that corrected"]
+    );
 }

@@ -40,7 +40,11 @@ fn custom(name: &str, base_image: &str) -> BootResource {
             file(FileType::BootInitrd),
             file(FileType::Squashfs),
         ],
-        origin: Origin::Custom { base_image: base_image.into(), packed_seed: None },
+        origin: Origin::Custom {
+            base_image: base_image.into(),
+            packed_seed: None,
+            defects: Vec::new(),
+        },
         ..ubuntu(name, "generic", "", "1")
     }
 }

@@ -4,7 +4,8 @@ use super::allocate;
 use super::change::Change;
 use crate::commission::result::{ScriptRun, ScriptType};
 use crate::machine::{
-    Actor, DeploymentSummary, Level, Permission, Precondition, Refusal, Role, Status, permission,
+    Actor, Arrival, DeploymentSummary, Level, Permission, Precondition, Refusal, Role, Status,
+    permission,
 };
 
 pub(super) fn start(
@@ -53,12 +54,38 @@ pub(super) fn user_data_fetched(change: &mut Change<'_>) -> Result<(), Refusal> 
     if machine.netboot && !ephemeral {
         return Ok(());
     }
-    let image = machine.deployment.as_ref().map_or_else(
+    arrived(change, "the deployed system asked for its user data")
+}
+
+/// A stage of cloud-init began or ended while the disk is booted: it is the installed system's, for
+/// those of the ephemeral OS came before its installer switched netboot off.
+pub(super) fn cloud_init_began(change: &mut Change<'_>) {
+    if change.machine.netboot {
+        return;
+    }
+    if let Some(deployment) = &mut change.machine.deployment
+        && deployment.arrival == Arrival::Report
+    {
+        deployment.arrival = Arrival::ReportBegun;
+    }
+}
+
+/// Whether `modules-final` tells that the installed system is up: it takes what its image has
+/// packed and will never ask for user data.
+pub(super) fn is_up_by_report(change: &Change<'_>) -> bool {
+    let machine = &change.machine;
+    !machine.netboot
+        && machine.deployment.as_ref().is_some_and(|it| it.arrival == Arrival::ReportBegun)
+}
+
+/// The deployed system is up.
+pub(super) fn arrived(change: &mut Change<'_>, how: &str) -> Result<(), Refusal> {
+    let image = change.machine.deployment.as_ref().map_or_else(
         || "an unnamed image".to_owned(),
         |deployment| format!("{}/{}", deployment.osystem, deployment.distro_series),
     );
     change.move_to(Status::Deployed)?;
     change.note(Level::Info, "Image Deployed", format!("deployed {image}"));
-    change.note(Level::Info, "Deployed", "the deployed system asked for its user data");
+    change.note(Level::Info, "Deployed", how);
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! Events of cloud-init's and curtin's reporting webhook (`boot-and-metadata.md` §2.4).
 
 use super::change::Change;
-use super::{commission, release, words};
+use super::{commission, deploy, release, words};
 use crate::commission::result::ScriptStatus;
 use crate::machine::{Level, Refusal, Report, ReportPhase, Status, Waiting};
 
@@ -31,7 +31,14 @@ pub(super) fn report(change: &mut Change<'_>, report: &Report) -> Result<(), Ref
             commission::fail(change, sentence)
         }
         (_, ReportPhase::Fail) => Ok(()),
+        (Status::Deploying, _) if is_last_stage(report) && deploy::is_up_by_report(change) => {
+            deploy::arrived(change, "the deployed system reported the end of its first boot")
+        }
         (Status::Deploying, _) if is_last_stage(report) => ephemeral_os_finished(change),
+        (Status::Deploying, _) if report.origin != "curtin" => {
+            deploy::cloud_init_began(change);
+            Ok(())
+        }
         (Status::DiskErasing | Status::Releasing, _) if is_last_stage(report) => {
             release::scripts_finished(change)
         }

@@ -165,6 +165,7 @@ fn summary(ephemeral: bool) -> DeploymentSummary {
         hwe_kernel: String::new(),
         ephemeral,
         plan_digest: "0".repeat(64),
+        arrival: crate::machine::Arrival::UserData,
     }
 }
 

@@ -225,6 +225,7 @@ fn complete() -> Machine {
         hwe_kernel: "hwe-24.04".to_owned(),
         ephemeral: false,
         plan_digest: String::new(),
+        arrival: maas_core::machine::Arrival::UserData,
     });
     let hardware = &mut machine.hardware;
     hardware.cpu_count = 4;

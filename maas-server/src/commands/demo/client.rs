@@ -7,7 +7,7 @@ use reqwest::header::{AUTHORIZATION, CONTENT_TYPE};
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
 
-use crate::clock;
+use crate::commands::oauth;
 use crate::entropy;
 use crate::store::ApiKey;
 
@@ -115,17 +115,8 @@ impl Client {
             .map_err(|source| CallError::Json { path: path.to_owned(), source })
     }
 
-    /// OAuth 1.0 PLAINTEXT with an empty consumer secret (API 2.0).
     fn authorization(&self) -> Result<String, entropy::EntropyError> {
-        Ok(format!(
-            "OAuth oauth_version=\"1.0\", oauth_signature_method=\"PLAINTEXT\", \
-             oauth_consumer_key=\"{}\", oauth_token=\"{}\", oauth_signature=\"%26{}\", \
-             oauth_timestamp=\"{}\", oauth_nonce=\"{}\"",
-            self.key.consumer_key,
-            self.key.token_key,
-            self.key.token_secret.expose(),
-            clock::now().seconds(),
-            entropy::letters_and_digits(32)?,
-        ))
+        let ApiKey { consumer_key, token_key, token_secret, .. } = &self.key;
+        oauth::authorization(consumer_key, token_key, token_secret)
     }
 }

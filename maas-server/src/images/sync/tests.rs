@@ -202,8 +202,11 @@ async fn what_is_not_selected_any_more_goes_and_what_was_uploaded_stays() {
     upload.boot_source_id = 0;
     upload.resource.os = "custom".to_owned();
     upload.resource.release = "mine".to_owned();
-    upload.resource.origin =
-        Origin::Custom { base_image: "ubuntu/noble".to_owned(), packed_seed: None };
+    upload.resource.origin = Origin::Custom {
+        base_image: "ubuntu/noble".to_owned(),
+        packed_seed: None,
+        defects: Vec::new(),
+    };
     upload.resource.files = vec![ImageFile {
         filetype: FileType::from("root-tgz"),
         filename: "root-tgz".to_owned(),

@@ -117,8 +117,13 @@ pub(crate) async fn installed(
     boot: &Boot,
     system: &InstalledSystem,
 ) -> Result<Option<Metadata>, Stuck> {
-    let Some(datasource) = &system.datasource else { return Ok(None) };
     let reporter = Reporter::new(boot, system.reporting.clone());
+    let Some(datasource) = &system.datasource else {
+        if system.reporting.is_some() {
+            from_packed_configuration(boot, &reporter).await;
+        }
+        return Ok(None);
+    };
     boot.tell(Stage::CloudInit, "init-local on the installed system").await;
     reporter.span("init-local/check-cache", "attempting to read from cache [check]").await;
     reporter.finish("init-local", "searching for local datasources", Verdict::Success).await;
@@ -132,6 +137,17 @@ pub(crate) async fn installed(
     modules(&reporter, "modules-final", &LAST_MODULES).await;
     reporter.finish("modules-final", "running modules for final", Verdict::Success).await;
     Ok(Some(metadata))
+}
+
+/// A system whose configuration is in its image asks for nothing, but reports.
+async fn from_packed_configuration(boot: &Boot, reporter: &Reporter<'_>) {
+    boot.tell(Stage::CloudInit, "from the configuration that is packed in the image").await;
+    let said = "found local data from DataSourceNoCloud";
+    reporter.finish("init-local", said, Verdict::Success).await;
+    reporter.finish("init-network", "searching for network datasources", Verdict::Success).await;
+    modules_config(boot, reporter).await;
+    modules(reporter, "modules-final", &FINAL_MODULES).await;
+    reporter.finish("modules-final", "running modules for final", Verdict::Success).await;
 }
 
 async fn init_network(

@@ -224,3 +224,44 @@ fn a_repeated_test_leads_to_where_the_first_one_would_have_led() {
     assert_eq!(life.machine.status, Status::Allocated);
     assert_eq!(life.machine.owner.as_deref(), Some("ann"));
 }
+
+#[test]
+fn a_system_with_packed_configuration_is_deployed_by_its_own_last_report() {
+    let mut life = Life::ready();
+    life.does(&allocate("ann"));
+    let deployment =
+        DeploymentSummary { arrival: crate::machine::Arrival::Report, ..summary(false) };
+    life.does(&Event::Deploy {
+        actor: user("ann"),
+        deployment: Box::new(deployment),
+        scripts: Vec::new(),
+        comment: String::new(),
+    });
+    let last = report("cloudinit", "modules-final", ReportPhase::Success);
+    life.does(&boot()).does(&report("cloudinit", "init-network", ReportPhase::Success));
+    life.does(&report("curtin", "cmd-install", ReportPhase::Start));
+    life.does(&Event::NetbootOff);
+    life.does(&report("curtin", "cmd-install", ReportPhase::Success));
+    life.does(&last);
+    assert_eq!(life.machine.status, Status::Deploying, "that was the ephemeral OS's end");
+    life.does(&boot());
+    life.does(&last);
+    assert_eq!(life.machine.status, Status::Deploying, "the same report once more");
+    life.does(&report("cloudinit", "init-local", ReportPhase::Success));
+    assert_eq!(life.machine.status, Status::Deploying);
+    life.does(&last);
+    assert_eq!(life.machine.status, Status::Deployed);
+    assert!(life.records.iter().any(|record| record.kind == "Image Deployed"));
+}
+
+#[test]
+fn a_system_that_uses_the_metadata_service_is_not_deployed_by_a_report() {
+    let mut life = Life::deploying();
+    life.does(&boot()).does(&Event::NetbootOff);
+    for name in ["modules-final", "init-local", "modules-final"] {
+        life.does(&report("cloudinit", name, ReportPhase::Success));
+        assert_eq!(life.machine.status, Status::Deploying, "{name}");
+    }
+    life.does(&Event::UserDataFetched);
+    assert_eq!(life.machine.status, Status::Deployed);
+}
