@@ -18,4 +18,5 @@ pub mod runner;
 pub mod secret;
 pub mod storage;
 pub mod template;
+pub mod tftp;
 pub mod time;
