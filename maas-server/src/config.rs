@@ -22,6 +22,10 @@ pub struct Config {
     pub region_listen: SocketAddr,
     /// The rack's address.
     pub rack_listen: SocketAddr,
+    /// Where TFTP is served; `None` for nowhere.
+    pub tftp_listen: Option<SocketAddr>,
+    /// Boot loaders for what no boot source has.
+    pub bootloader_dir: Option<PathBuf>,
     /// `postgres://…`, or `None` for SQLite below the data directory.
     pub database: Option<String>,
     /// The boot source that a new data directory starts with; `None` for none.
@@ -56,6 +60,8 @@ impl Default for Config {
             data_dir: default_data_dir(),
             region_listen: SocketAddr::from(([0, 0, 0, 0], 5240)),
             rack_listen: SocketAddr::from(([0, 0, 0, 0], 5248)),
+            tftp_listen: None,
+            bootloader_dir: None,
             database: None,
             boot_source_url: Some(DEFAULT_BOOT_SOURCE.to_owned()),
             boot_source_keyring: None,
@@ -173,6 +179,12 @@ impl Config {
             "data_dir" => self.data_dir = path(value)?,
             "region_listen" => self.region_listen = value.as_str()?.parse().ok()?,
             "rack_listen" => self.rack_listen = value.as_str()?.parse().ok()?,
+            "tftp_listen" => {
+                let address = value.as_str()?;
+                self.tftp_listen =
+                    if address.is_empty() { None } else { Some(address.parse().ok()?) };
+            }
+            "bootloader_dir" => self.bootloader_dir = Some(path(value)?),
             "database" => {
                 let url = value.as_str()?;
                 if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
@@ -225,6 +237,8 @@ const KEYS: &[(&str, &str)] = &[
     ("data_dir", "a path"),
     ("region_listen", "an address such as \"0.0.0.0:5240\""),
     ("rack_listen", "an address such as \"0.0.0.0:5248\""),
+    ("tftp_listen", "an address such as \"0.0.0.0:69\", or \"\" for none"),
+    ("bootloader_dir", "a path"),
     ("database", "a URL such as \"postgres://maas@localhost/maas\""),
     ("boot_source_url", "an http, https or file URL, or \"\" for none"),
     ("boot_source_keyring", "a path"),
@@ -283,6 +297,7 @@ mod tests {
     fn every_key_is_read() {
         let config = parse(
             "data_dir = '/d'\nregion_listen = '127.0.0.1:1'\nrack_listen = '[::1]:2'\n\
+             tftp_listen = '127.0.0.1:6969'\nbootloader_dir = '/b'\n\
              database = 'postgres://u:p@h/db'\nboot_source_url = 'file:///m'\n\
              boot_source_keyring = '/k'\nsync_interval_minutes = 0\nnode_timeout_minutes = 5\n\
              curtin_pack = '/c.tar'\nlog = 'debug'\nlog_format = 'json'\n",
@@ -292,6 +307,8 @@ mod tests {
         assert_eq!(config.node_timeout, Duration::from_secs(300));
         assert_eq!(config.log_format, LogFormat::Json);
         assert_eq!(config.rack_listen, "[::1]:2".parse().unwrap());
+        assert_eq!(config.tftp_listen, Some("127.0.0.1:6969".parse().unwrap()));
+        assert_eq!(config.bootloader_dir, Some(PathBuf::from("/b")));
     }
 
     /// The keys and defaults of the table in the README.

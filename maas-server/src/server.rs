@@ -18,6 +18,8 @@ use crate::http::{
 use crate::images::documents::{BootSource, Selection};
 use crate::images::sync::{self, Summary, SyncError};
 use crate::images::{Images, ImagesError};
+use crate::rack::files::RegionFiles;
+use crate::rack::tftp::{TftpBindError, TftpLimits, TftpServer};
 use crate::region::{OauthAuthenticator, Region};
 use crate::store::{DocumentError, Store, StoreError};
 use crate::{api, metadata, rack, worker};
@@ -28,6 +30,7 @@ pub struct Server {
     region: Arc<Region>,
     region_address: SocketAddr,
     rack_address: SocketAddr,
+    tftp_address: Option<SocketAddr>,
     tasks: JoinSet<()>,
     stop: CancellationToken,
     /// Held until the end: the operating system releases it even when the process is killed.
@@ -47,6 +50,9 @@ pub enum StartError {
     /// A port.
     #[error(transparent)]
     Bind(#[from] BindError),
+    /// The port of TFTP.
+    #[error(transparent)]
+    Tftp(#[from] TftpBindError),
     /// The keyring of the default boot source.
     #[error("boot source keyring {path}: cannot be read")]
     Keyring {
@@ -89,6 +95,11 @@ impl Server {
         data_dir::prepare(&config.data_dir)?;
         let region_listener = Listener::bind(config.region_listen).await?;
         let rack_listener = Listener::bind(config.rack_listen).await?;
+        let tftp = match config.tftp_listen {
+            None => None,
+            Some(address) => Some(TftpServer::bind(address).await?),
+        };
+        let tftp_address = tftp.as_ref().map(TftpServer::address);
         let (region_address, rack_address) = (region_listener.address(), rack_listener.address());
         let lock = data_dir::lock(&config.data_dir)?;
         let curtin_pack = match &config.curtin_pack {
@@ -132,9 +143,13 @@ impl Server {
         let mut tasks = JoinSet::new();
         tasks.spawn(region_listener.serve(region_api, ServeOptions::default(), stop.clone()));
         tasks.spawn(rack_listener.serve(rack_api, ServeOptions::default(), stop.clone()));
+        if let Some(tftp) = tftp {
+            let files = Arc::new(RegionFiles(Arc::clone(&region)));
+            tasks.spawn(tftp.serve(files, TftpLimits::default(), stop.clone()));
+        }
         worker::start(&region, &mut tasks, &stop);
         tasks.spawn(sync::run(Arc::clone(&region), stop.clone()));
-        Ok(Self { region, region_address, rack_address, tasks, stop, _lock: lock })
+        Ok(Self { region, region_address, rack_address, tftp_address, tasks, stop, _lock: lock })
     }
 
     /// Where the region listens.
@@ -147,6 +162,12 @@ impl Server {
     #[must_use]
     pub const fn rack_address(&self) -> SocketAddr {
         self.rack_address
+    }
+
+    /// Where TFTP is served, if anywhere.
+    #[must_use]
+    pub const fn tftp_address(&self) -> Option<SocketAddr> {
+        self.tftp_address
     }
 
     /// The region's URL, without a slash at the end.

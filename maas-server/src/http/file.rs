@@ -106,6 +106,18 @@ impl FileContent {
         self.length
     }
 
+    /// At most `length` bytes from `at` on; fewer only at the end of the file.
+    ///
+    /// # Errors
+    /// When the file cannot be read or has become shorter.
+    pub async fn read_at(&self, at: u64, length: usize) -> io::Result<Bytes> {
+        let left = usize::try_from(self.length.saturating_sub(at)).unwrap_or(usize::MAX);
+        let (file, length) = (Arc::clone(&self.file), length.min(left));
+        let read =
+            tokio::task::spawn_blocking(move || read_chunk(&file, at, length, BytesMut::new()));
+        read.await.map_err(io::Error::other)?
+    }
+
     /// The answer to a request with these headers: 200, 206, 304 or 416.
     #[must_use]
     pub fn reply(self, request: &HeaderMap) -> Reply {
