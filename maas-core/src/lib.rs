@@ -10,6 +10,7 @@ pub mod cloud_init;
 pub mod commission;
 pub mod curtin;
 pub mod deploy;
+pub mod dhcp;
 pub mod explain;
 pub mod id;
 pub mod image;
