@@ -129,6 +129,10 @@ fn boots(out: &mut Lines, plan: &DhcpPlan, subnet: &Subnet, tag: &str) {
         let name = file.as_str();
         let tags = match method {
             BootMethod::Ipxe => format!("tag:{tag},tag:ipxe"),
+            // Where iPXE is disabled it is told what its firmware would be.
+            other if subnet.disabled.contains(&BootMethod::Ipxe) => {
+                format!("tag:{tag},tag:{}", other.name())
+            }
             other => format!("tag:{tag},tag:{},tag:!ipxe", other.name()),
         };
         out.line(format!("dhcp-boot={tags},{name},,{rack}"));

@@ -52,14 +52,19 @@ pub fn render(plan: &DhcpPlan) -> Result<String, PlanError> {
 fn subnet_classes(plan: &DhcpPlan, subnet: &Subnet, id: usize) -> Vec<(BootMethod, Value)> {
     let is_ipxe = "option[77].hex == 'iPXE' or option[77].hex == 0x0469505845 or \
                    option[175].exists";
+    // Where iPXE is disabled it is told what its firmware would be.
+    let not_ipxe = match subnet.disabled.contains(&BootMethod::Ipxe) {
+        true => String::new(),
+        false => format!(" and not ({is_ipxe})"),
+    };
     let mut classes = Vec::new();
     for (method, file) in advertised(plan, subnet) {
         let test = match (method, method.architecture()) {
             (BootMethod::Pxe, _) => {
-                format!("(not option[93].exists or option[93].hex == 0x0000) and not ({is_ipxe})")
+                format!("(not option[93].exists or option[93].hex == 0x0000){not_ipxe}")
             }
             (_, Some(architecture)) => {
-                format!("option[93].hex == 0x{architecture:04x} and not ({is_ipxe})")
+                format!("option[93].hex == 0x{architecture:04x}{not_ipxe}")
             }
             (_, None) => is_ipxe.to_owned(),
         };

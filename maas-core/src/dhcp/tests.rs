@@ -86,6 +86,17 @@ fn a_disabled_architecture_is_told_nothing() {
 }
 
 #[test]
+fn where_ipxe_is_disabled_it_is_told_what_its_firmware_would_be() {
+    let mut plan = plan();
+    plan.subnets[0].disabled.insert(BootMethod::Ipxe);
+    let text = dnsmasq(&plan);
+    assert!(text.contains("dhcp-boot=tag:s0,tag:pxe,lpxelinux.0,,10.0.0.1"), "{text}");
+    assert!(!text.contains("ipxe.cfg") && !text.contains("tag:!ipxe"));
+    assert!(!isc::render(&plan).unwrap().contains("user-class"));
+    assert!(!kea::render(&plan).unwrap().contains("option[77]"));
+}
+
+#[test]
 fn beside_a_foreign_server_no_address_is_given_out() {
     let mut plan = plan();
     plan.subnets[0].role = SubnetRole::Proxy;
