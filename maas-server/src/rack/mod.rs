@@ -1,6 +1,7 @@
 //! The rack: everything that a machine fetches before it has an operating system.
 
 mod boot;
+pub mod cache;
 pub mod dhcp;
 pub mod files;
 mod images;
