@@ -264,6 +264,9 @@ pub async fn serve_connection<A, T>(
     let mut builder = http1::Builder::new();
     builder
         .timer(TokioTimer::new())
+        // GRUB 2.06 knows `Content-Length` in this spelling only, and otherwise waits for the end
+        // of a connection that stays open.
+        .title_case_headers(true)
         .header_read_timeout(options.head_timeout)
         .max_header_size(options.head_len);
     // hyper keeps its own limit of 100 on the stack and any other on the heap.
