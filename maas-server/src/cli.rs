@@ -41,6 +41,8 @@ pub enum Command {
     Apikey(ApikeyArgs),
     /// Pack, check and upload custom images
     Image(ImageArgs),
+    /// Print the subnets of the configuration for an operator's own DHCP server
+    DhcpConfig(DhcpConfigArgs),
 }
 
 /// `maas-server demo`
@@ -261,6 +263,29 @@ Example:
   maas-server image pack root/ debian-12.tgz
   maas-server image upload --url http://maas:5240 --apikey-file key \\
     custom/debian-12 amd64/generic debian-12.tgz";
+
+/// `maas-server dhcp-config`
+#[derive(Debug, Args)]
+pub struct DhcpConfigArgs {
+    /// Which server it is for
+    #[arg(value_enum)]
+    pub server: DhcpServer,
+    /// Configuration and data.
+    #[command(flatten)]
+    pub location: Location,
+}
+
+/// DHCP servers that a configuration can be written for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+#[non_exhaustive]
+pub enum DhcpServer {
+    /// dnsmasq 2.81 or newer
+    Dnsmasq,
+    /// ISC dhcpd 4
+    Isc,
+    /// Kea 2.2 or newer
+    Kea,
+}
 
 #[cfg(test)]
 mod tests {

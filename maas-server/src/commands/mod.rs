@@ -4,6 +4,7 @@ mod apikey;
 mod demo;
 mod image;
 mod oauth;
+mod dhcp_config;
 mod serve;
 mod simulate;
 mod user;
@@ -36,6 +37,7 @@ pub fn run(cli: Cli) -> ExitCode {
             Command::User(args) => user::run(args).await.map(|()| ExitCode::SUCCESS),
             Command::Image(args) => image::run(args).await,
             Command::Apikey(args) => apikey::run(args).await.map(|()| ExitCode::SUCCESS),
+            Command::DhcpConfig(args) => dhcp_config::run(&args).map(|()| ExitCode::SUCCESS),
         }
     });
     match ended {
