@@ -120,7 +120,9 @@ class Storage:
             if flag == "boot":
                 line += ", bootable"
             run("sfdisk", "--quiet", "--append", "--no-reread", device, input=line.encode())
+        # The kernel takes no whole new table while somebody, udev for one, looks at a partition.
         run("udevadm", "settle", "--timeout=30")
+        run("partx", "--update", device)
         separator = "p" if device[-1].isdigit() else ""
         path = wait_for("%s%s%d" % (device, separator, number))
         self.devices[item["id"]] = path

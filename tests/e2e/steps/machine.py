@@ -49,7 +49,7 @@ class Machine:
             "-drive", "if=none,id=d0,file=%s,format=raw,cache=unsafe,discard=unmap" % self.disk,
             "-device", "virtio-blk-pci,drive=d0,serial=%s,bootindex=2" % SERIAL,
             "-serial", "stdio",
-            "-monitor", "unix:%s,server=on,wait=off" % self.socket(),
+            "-monitor", "unix:monitor,server=on,wait=off",
         ]
         if self.firmware == "uefi":
             words += [
@@ -58,10 +58,6 @@ class Machine:
                 "-drive", "if=pflash,format=raw,unit=1,file=%s" % (self.folder / "vars.fd"),
             ]
         return words
-
-    def socket(self):
-        # The path of a socket is at most 107 bytes long, a working directory's may be longer.
-        return "/tmp/e2e-monitor"
 
     def is_on(self):
         return self.process is not None and self.process.poll() is None
@@ -73,8 +69,8 @@ class Machine:
             self.power_cycles += 1
             self.note("-- power on")
             self.process = subprocess.Popen(
-                self.command(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                stderr=open(self.folder / "qemu.log", "ab"),
+                self.command(), cwd=self.folder, stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE, stderr=open(self.folder / "qemu.log", "ab"),
             )
             threading.Thread(target=self.listen, args=(self.process,), daemon=True).start()
 
@@ -112,9 +108,12 @@ class Machine:
 
     def ask(self, command):
         """A command to QEMU's monitor."""
+        folder = os.open(self.folder, os.O_PATH)
         with socket.socket(socket.AF_UNIX) as monitor:
             monitor.settimeout(10)
-            monitor.connect(self.socket())
+            # A socket's path has at most 107 bytes, a working directory's may have more.
+            monitor.connect("/proc/self/fd/%d/monitor" % folder)
+            os.close(folder)
             answer = b""
             while not answer.endswith(b"(qemu) "):
                 answer += monitor.recv(4096)
@@ -130,8 +129,8 @@ class Machine:
         """The screen as a PNG."""
         picture = self.folder / (name + ".png")
         try:
-            self.ask("screendump -f png %s" % picture)
-            say("screen: %s" % picture)
+            self.ask("screendump %s -f png" % picture)
+            say("screen: %s" % picture if picture.exists() else "no picture of the screen")
         except OSError as error:
             say("no picture of the screen: %s" % error)
 
