@@ -61,9 +61,11 @@ class Dhcp:
         )
 
     def address(self):
-        """The machine's address, by the leases."""
+        """The machine's address by its newest lease: firmware, RAM disk and system each call
+        themselves something else and get one each."""
+        newest = (0, None)
         for line in self.leases.read_text().splitlines() if self.leases.exists() else []:
-            match = re.match(r"\d+ (\S+) (\S+) ", line)
-            if match and match.group(1) == MAC:
-                return match.group(2)
-        return None
+            match = re.match(r"(\d+) (\S+) (\S+) ", line)
+            if match and match.group(2) == MAC:
+                newest = max(newest, (int(match.group(1)), match.group(3)))
+        return newest[1]

@@ -35,6 +35,7 @@ class Story:
         self.hostname = "e2e-" + secrets.token_hex(3)
         self.stages = []
         self.machine = self.server = self.api = self.dhcp = None
+        self.event = 0
 
     def play(self):
         """Plays it; the exit status."""
@@ -125,16 +126,24 @@ class Story:
         def there():
             nonlocal last
             machine = self.known()
-            step = (machine["status_name"], machine.get("status_message") or "")
-            if step != last:
-                last = step
-                say("  %s: %s" % step)
+            self.tell_events()
+            if machine["status_name"] != last:
+                last = machine["status_name"]
+                say("  is %s" % last)
             if machine["status"] in FAILED:
                 raise Failure("the machine is %s: %s" % (
                     machine["status_name"], machine.get("error_description")))
             return machine if machine["status"] == wanted else None
 
         return wait("status %d" % wanted, seconds, there)
+
+    def tell_events(self):
+        """Prints what was added to the machine's history."""
+        events = self.api.get("events/", op="query", id=self.system_id, level="INFO",
+                              after=self.event, limit=1000)["events"]
+        for event in sorted(events, key=lambda event: event["id"]):
+            self.event = max(self.event, event["id"])
+            say("  %s %s" % (event["type"], event["description"]))
 
     def picture_of_netboot(self):
         wait("a boot file", 240, lambda: self.server.says("an unknown machine netboots"))
@@ -217,21 +226,22 @@ class Story:
         began = time.monotonic()
         wait("a login prompt", 300, lambda: self.machine.says(self.hostname + " login:"))
         self.machine.photograph("login")
-        address = wait("the machine's address", 60, self.dhcp.address)
-        words = [
-            "ssh", "-i", self.run / "key", "-o", "StrictHostKeyChecking=no", "-o",
-            "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR", "-o", "ConnectTimeout=10",
-            "-o", "BatchMode=yes", "tester@" + address,
-        ]
 
         def login():
             done = subprocess.run(
-                words + ["cloud-init status --wait > /dev/null; uname -sr; hostname; "
-                         "sudo cat /etc/e2e-token"],
+                self.ssh() + ["cloud-init status --wait > /dev/null; uname -sr; hostname; "
+                              "sudo cat /etc/e2e-token"],
                 stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
             )
-            return done.stdout.split("\n") if done.returncode == 0 else None
+            if done.returncode != 0:
+                complaint = done.stderr.strip()
+                if complaint != self.complaint:
+                    say("  ssh: %s" % complaint)
+                self.complaint = complaint
+                return None
+            return done.stdout.split("\n")
 
+        self.complaint = None
         system, hostname, token = wait("a login over SSH", 300, login)[:3]
         say("over SSH: %s on %s, token %s" % (system, hostname, token))
         if token != self.token:
@@ -243,6 +253,15 @@ class Story:
             token=self.token, hostname=self.hostname, ssh_key=self.ssh_key, mac=network.MAC,
         ))
         self.stage("proven from the disk", began)
+
+    def ssh(self):
+        """The command by which the user of the user data logs in."""
+        address = wait("the machine's address", 60, self.dhcp.address)
+        return [
+            "ssh", "-i", self.run / "key", "-o", "StrictHostKeyChecking=no", "-o",
+            "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR", "-o", "ConnectTimeout=10",
+            "-o", "BatchMode=yes", "tester@" + address,
+        ]
 
     def tell_what_is_known(self):
         """What somebody who has only this output needs."""
