@@ -39,6 +39,8 @@ pub enum Command {
     User(UserArgs),
     /// Print a user's API key, made on first use
     Apikey(ApikeyArgs),
+    /// Print the subnets of the configuration for an operator's own DHCP server
+    DhcpConfig(DhcpConfigArgs),
 }
 
 /// `maas-server demo`
@@ -168,6 +170,29 @@ pub struct ApikeyArgs {
     pub location: Location,
     /// The user's name
     pub name: String,
+}
+
+/// `maas-server dhcp-config`
+#[derive(Debug, Args)]
+pub struct DhcpConfigArgs {
+    /// Which server it is for
+    #[arg(value_enum)]
+    pub server: DhcpServer,
+    /// Configuration and data.
+    #[command(flatten)]
+    pub location: Location,
+}
+
+/// DHCP servers that a configuration can be written for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+#[non_exhaustive]
+pub enum DhcpServer {
+    /// dnsmasq 2.81 or newer
+    Dnsmasq,
+    /// ISC dhcpd 4
+    Isc,
+    /// Kea 2.2 or newer
+    Kea,
 }
 
 #[cfg(test)]

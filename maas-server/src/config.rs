@@ -8,6 +8,7 @@ use std::time::Duration;
 use toml::{Table, Value};
 
 use crate::cli::Location;
+use crate::rack::dhcp::settings::{self, SubnetSettings, SubnetSettingsError};
 
 /// The default boot source (the mission's R21).
 pub const DEFAULT_BOOT_SOURCE: &str = "http://images.maas.io/ephemeral-v3/stable/";
@@ -22,6 +23,14 @@ pub struct Config {
     pub region_listen: SocketAddr,
     /// The rack's address.
     pub rack_listen: SocketAddr,
+    /// Where TFTP is served; `None` for nowhere.
+    pub tftp_listen: Option<SocketAddr>,
+    /// Whether this server answers DHCP requests.
+    pub dhcp: DhcpMode,
+    /// The subnets that it answers on.
+    pub dhcp_subnets: Vec<SubnetSettings>,
+    /// Boot loaders for what no boot source has.
+    pub bootloader_dir: Option<PathBuf>,
     /// `postgres://…`, or `None` for SQLite below the data directory.
     pub database: Option<String>,
     /// The boot source that a new data directory starts with; `None` for none.
@@ -40,6 +49,16 @@ pub struct Config {
     pub log_format: LogFormat,
 }
 
+/// Who answers DHCP requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum DhcpMode {
+    /// Somebody else.
+    Off,
+    /// dnsmasq, started and watched over by this server.
+    Dnsmasq,
+}
+
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
@@ -56,6 +75,10 @@ impl Default for Config {
             data_dir: default_data_dir(),
             region_listen: SocketAddr::from(([0, 0, 0, 0], 5240)),
             rack_listen: SocketAddr::from(([0, 0, 0, 0], 5248)),
+            tftp_listen: None,
+            bootloader_dir: None,
+            dhcp: DhcpMode::Off,
+            dhcp_subnets: Vec::new(),
             database: None,
             boot_source_url: Some(DEFAULT_BOOT_SOURCE.to_owned()),
             boot_source_keyring: None,
@@ -98,6 +121,15 @@ pub enum ConfigError {
         key: String,
         /// The keys that exist.
         expected: String,
+    },
+    /// An entry of `dhcp_subnets` that does not fit.
+    #[error("configuration {file}: dhcp_subnets")]
+    DhcpSubnets {
+        /// The file.
+        file: PathBuf,
+        /// Which, and why.
+        #[source]
+        source: SubnetSettingsError,
     },
     /// A value that does not fit.
     #[error("configuration {file}: key `{key}`: expected {expected}, found {found}")]
@@ -159,6 +191,12 @@ impl Config {
                 expected: KEYS.iter().map(|(key, _)| *key).collect::<Vec<_>>().join(", "),
             });
         };
+        // It says itself which of its entries is wrong.
+        if key == "dhcp_subnets" {
+            self.dhcp_subnets = settings::read(value)
+                .map_err(|source| ConfigError::DhcpSubnets { file: file.to_owned(), source })?;
+            return Ok(());
+        }
         self.take(key, value).ok_or_else(|| ConfigError::Value {
             file: file.to_owned(),
             key,
@@ -173,6 +211,19 @@ impl Config {
             "data_dir" => self.data_dir = path(value)?,
             "region_listen" => self.region_listen = value.as_str()?.parse().ok()?,
             "rack_listen" => self.rack_listen = value.as_str()?.parse().ok()?,
+            "tftp_listen" => {
+                let address = value.as_str()?;
+                self.tftp_listen =
+                    if address.is_empty() { None } else { Some(address.parse().ok()?) };
+            }
+            "dhcp" => {
+                self.dhcp = match value.as_str()? {
+                    "off" => DhcpMode::Off,
+                    "dnsmasq" => DhcpMode::Dnsmasq,
+                    _ => return None,
+                }
+            }
+            "bootloader_dir" => self.bootloader_dir = Some(path(value)?),
             "database" => {
                 let url = value.as_str()?;
                 if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
@@ -225,6 +276,10 @@ const KEYS: &[(&str, &str)] = &[
     ("data_dir", "a path"),
     ("region_listen", "an address such as \"0.0.0.0:5240\""),
     ("rack_listen", "an address such as \"0.0.0.0:5248\""),
+    ("tftp_listen", "an address such as \"0.0.0.0:69\", or \"\" for none"),
+    ("bootloader_dir", "a path"),
+    ("dhcp", "\"off\" or \"dnsmasq\""),
+    ("dhcp_subnets", "a list of tables"),
     ("database", "a URL such as \"postgres://maas@localhost/maas\""),
     ("boot_source_url", "an http, https or file URL, or \"\" for none"),
     ("boot_source_keyring", "a path"),
@@ -283,6 +338,9 @@ mod tests {
     fn every_key_is_read() {
         let config = parse(
             "data_dir = '/d'\nregion_listen = '127.0.0.1:1'\nrack_listen = '[::1]:2'\n\
+             tftp_listen = '127.0.0.1:6969'\nbootloader_dir = '/b'\n\
+             dhcp = 'dnsmasq'\n\
+             dhcp_subnets = [{ interface = 'eth1', cidr = '10.0.0.0/24' }]\n\
              database = 'postgres://u:p@h/db'\nboot_source_url = 'file:///m'\n\
              boot_source_keyring = '/k'\nsync_interval_minutes = 0\nnode_timeout_minutes = 5\n\
              curtin_pack = '/c.tar'\nlog = 'debug'\nlog_format = 'json'\n",
@@ -292,6 +350,9 @@ mod tests {
         assert_eq!(config.node_timeout, Duration::from_secs(300));
         assert_eq!(config.log_format, LogFormat::Json);
         assert_eq!(config.rack_listen, "[::1]:2".parse().unwrap());
+        assert_eq!(config.tftp_listen, Some("127.0.0.1:6969".parse().unwrap()));
+        assert_eq!((config.dhcp, config.dhcp_subnets.len()), (DhcpMode::Dnsmasq, 1));
+        assert_eq!(config.bootloader_dir, Some(PathBuf::from("/b")));
     }
 
     /// The keys and defaults of the table in the README.

@@ -4,12 +4,14 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use maas_core::dhcp::Lease;
 use maas_simplestreams::report::Reporter;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock;
-use crate::config::Config;
+use crate::config::{Config, DhcpMode};
 use crate::data_dir::{self, DataDirError, DataDirLock};
 use crate::http::{
     Access, Api, ApiTitle, BindError, Limits, Listener, Operation, Problem, Reply, Request,
@@ -18,6 +20,11 @@ use crate::http::{
 use crate::images::documents::{BootSource, Selection};
 use crate::images::sync::{self, Summary, SyncError};
 use crate::images::{Images, ImagesError};
+use crate::rack::dhcp::settings::{self, NoRackAddress};
+use crate::rack::dhcp::{Dhcp, DhcpError};
+use crate::rack::files::RegionFiles;
+use crate::rack::loaders::Loaders;
+use crate::rack::tftp::{TftpBindError, TftpLimits, TftpServer};
 use crate::region::{OauthAuthenticator, Region};
 use crate::store::{DocumentError, Store, StoreError};
 use crate::{api, metadata, rack, worker};
@@ -28,6 +35,8 @@ pub struct Server {
     region: Arc<Region>,
     region_address: SocketAddr,
     rack_address: SocketAddr,
+    tftp_address: Option<SocketAddr>,
+    leases: Option<watch::Receiver<Vec<Lease>>>,
     tasks: JoinSet<()>,
     stop: CancellationToken,
     /// Held until the end: the operating system releases it even when the process is killed.
@@ -47,6 +56,15 @@ pub enum StartError {
     /// A port.
     #[error(transparent)]
     Bind(#[from] BindError),
+    /// The port of TFTP.
+    #[error(transparent)]
+    Tftp(#[from] TftpBindError),
+    /// The subnets of DHCP.
+    #[error("DHCP: {0}")]
+    DhcpSubnets(#[from] NoRackAddress),
+    /// DHCP.
+    #[error("DHCP cannot be served")]
+    Dhcp(#[from] DhcpError),
     /// The keyring of the default boot source.
     #[error("boot source keyring {path}: cannot be read")]
     Keyring {
@@ -89,6 +107,11 @@ impl Server {
         data_dir::prepare(&config.data_dir)?;
         let region_listener = Listener::bind(config.region_listen).await?;
         let rack_listener = Listener::bind(config.rack_listen).await?;
+        let tftp = match config.tftp_listen {
+            None => None,
+            Some(address) => Some(TftpServer::bind(address).await?),
+        };
+        let tftp_address = tftp.as_ref().map(TftpServer::address);
         let (region_address, rack_address) = (region_listener.address(), rack_listener.address());
         let lock = data_dir::lock(&config.data_dir)?;
         let curtin_pack = match &config.curtin_pack {
@@ -132,9 +155,27 @@ impl Server {
         let mut tasks = JoinSet::new();
         tasks.spawn(region_listener.serve(region_api, ServeOptions::default(), stop.clone()));
         tasks.spawn(rack_listener.serve(rack_api, ServeOptions::default(), stop.clone()));
+        if let Some(tftp) = tftp {
+            let files = Arc::new(RegionFiles(Arc::clone(&region)));
+            tasks.spawn(tftp.serve(files, TftpLimits::default(), stop.clone()));
+        }
+        let mut leases = None;
+        if let Some(dhcp) = dhcp(&region, rack_address.port()).await? {
+            leases = Some(dhcp.leases());
+            tasks.spawn(dhcp.run(stop.clone()));
+        }
         worker::start(&region, &mut tasks, &stop);
         tasks.spawn(sync::run(Arc::clone(&region), stop.clone()));
-        Ok(Self { region, region_address, rack_address, tasks, stop, _lock: lock })
+        Ok(Self {
+            region,
+            region_address,
+            rack_address,
+            tftp_address,
+            leases,
+            tasks,
+            stop,
+            _lock: lock,
+        })
     }
 
     /// Where the region listens.
@@ -147,6 +188,18 @@ impl Server {
     #[must_use]
     pub const fn rack_address(&self) -> SocketAddr {
         self.rack_address
+    }
+
+    /// Where TFTP is served, if anywhere.
+    #[must_use]
+    pub const fn tftp_address(&self) -> Option<SocketAddr> {
+        self.tftp_address
+    }
+
+    /// The leases of DHCP as they come and go, if this server answers DHCP.
+    #[must_use]
+    pub const fn leases(&self) -> Option<&watch::Receiver<Vec<Lease>>> {
+        self.leases.as_ref()
     }
 
     /// The region's URL, without a slash at the end.
@@ -194,6 +247,20 @@ impl Server {
             tracing::error!(error = %error, "the database did not close");
         }
     }
+}
+
+/// The DHCP service that the configuration asks for.
+async fn dhcp(region: &Arc<Region>, rack_port: u16) -> Result<Option<Dhcp>, StartError> {
+    let config = &region.config;
+    if config.dhcp == DhcpMode::Off {
+        return Ok(None);
+    }
+    let plan = settings::plan(&config.dhcp_subnets, rack_port)?;
+    let loaders = Loaders::new(region.images.dir(), config.bootloader_dir.as_deref());
+    let dir = config.data_dir.join("dhcp");
+    // The plan stays; what is advertised follows the loaders that come and go.
+    let (_, plan) = watch::channel(plan);
+    Ok(Some(Dhcp::prepare(dir, plan, loaders).await?))
 }
 
 /// Counts the answers of one listener.

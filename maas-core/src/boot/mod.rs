@@ -11,7 +11,7 @@ mod pxelinux;
 mod render;
 mod request;
 
-pub use bootloaders::stored_bootloader;
+pub use bootloaders::{BadLoader, bootloader_names, check_bootloader, stored_bootloader};
 pub use cmdline::{CommandLine, RootFileSystem};
 pub use grub::PRELOADER as GRUB_PRELOADER;
 pub use ipxe::preloader as ipxe_preloader;

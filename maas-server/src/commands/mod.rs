@@ -2,6 +2,7 @@
 
 mod apikey;
 mod demo;
+mod dhcp_config;
 mod serve;
 mod simulate;
 mod user;
@@ -33,6 +34,7 @@ pub fn run(cli: Cli) -> ExitCode {
             Command::Simulate(args) => simulate::run(args).await.map(|()| ExitCode::SUCCESS),
             Command::User(args) => user::run(args).await.map(|()| ExitCode::SUCCESS),
             Command::Apikey(args) => apikey::run(args).await.map(|()| ExitCode::SUCCESS),
+            Command::DhcpConfig(args) => dhcp_config::run(&args).map(|()| ExitCode::SUCCESS),
         }
     });
     match ended {

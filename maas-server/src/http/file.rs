@@ -13,7 +13,7 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 use http_body::{Body, Frame, SizeHint};
 use tokio::task::JoinHandle;
 
-use super::{Problem, Reply};
+use super::{BoxError, Problem, Reply};
 
 /// How many bytes are read and sent at a time.
 pub const CHUNK_LEN: usize = 256 * 1024;
@@ -106,43 +106,97 @@ impl FileContent {
         self.length
     }
 
+    /// At most `length` bytes from `at` on; fewer only at the end of the file.
+    ///
+    /// # Errors
+    /// When the file cannot be read or has become shorter.
+    pub async fn read_at(&self, at: u64, length: usize) -> io::Result<Bytes> {
+        let left = usize::try_from(self.length.saturating_sub(at)).unwrap_or(usize::MAX);
+        let (file, length) = (Arc::clone(&self.file), length.min(left));
+        let read =
+            tokio::task::spawn_blocking(move || read_chunk(&file, at, length, BytesMut::new()));
+        read.await.map_err(io::Error::other)?
+    }
+
+    /// Notes that it is used now, as its time of modification: what least recently was used
+    /// survives a restart by that.
+    pub(crate) fn mark_used(&self) {
+        if let Err(error) = self.file.set_modified(std::time::SystemTime::now()) {
+            tracing::debug!(%error, "the use of a file cannot be noted");
+        }
+    }
+
+    /// A file that is open already, which must have this length in bytes.
+    pub(crate) async fn of_file(
+        file: Arc<std::fs::File>,
+        expected: u64,
+    ) -> Result<Self, FileError> {
+        let path = PathBuf::from("(open file)");
+        let length = file.metadata().map_err(|source| FileError::Io { path: path.clone(), source });
+        let found = length?.len();
+        if found != expected {
+            return Err(FileError::Length { path, expected, found });
+        }
+        let media_type = "application/octet-stream".to_owned();
+        Ok(Self { file, length: found, media_type, tag: None })
+    }
+
     /// The answer to a request with these headers: 200, 206, 304 or 416.
     #[must_use]
     pub fn reply(self, request: &HeaderMap) -> Reply {
-        let tag = self.tag.as_deref().and_then(|tag| HeaderValue::from_str(tag).ok());
-        let with_tag = |reply: Reply| match &tag {
-            Some(tag) => reply.header(header::ETAG, tag.clone()),
-            None => reply,
-        };
-        let text = |name| request.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
-        if let (Some(tag), Some(sent)) = (&self.tag, text(header::IF_NONE_MATCH))
-            && if_none_match(sent, tag)
-        {
-            return with_tag(Reply::empty(StatusCode::NOT_MODIFIED));
-        }
-        // A range of another version of the file would be worse than all of this one.
-        let same = text(header::IF_RANGE).is_none_or(|sent| Some(sent) == self.tag.as_deref());
-        let range = text(header::RANGE).filter(|_| same);
-        let range = range.map_or(Range::Whole, |range| parse_range(range, self.length));
-        let (start, end) = match range {
-            Range::Whole => (0, self.length),
-            Range::Part { start, end } => (start, end),
-            Range::Outside => {
-                let reply = Reply::text("The range lies outside the file.")
-                    .status(StatusCode::RANGE_NOT_SATISFIABLE);
-                return content_range(with_tag(reply), &format!("bytes */{}", self.length));
-            }
-        };
-        let body = FileBody::new(self.file, start, end);
-        let reply = Reply::stream(&self.media_type, Some(end - start), body)
-            .header(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
-        let reply = with_tag(reply);
-        if range == Range::Whole {
-            return reply;
-        }
-        let range = format!("bytes {start}-{}/{}", end - 1, self.length);
-        content_range(reply.status(StatusCode::PARTIAL_CONTENT), &range)
+        let Self { file, length, media_type, tag } = self;
+        ranged_reply(request, length, &media_type, tag.as_deref(), |start, end| {
+            FileBody::new(file, start, end)
+        })
     }
+}
+
+/// The answer to a request with these headers for `length` bytes under the entity tag `tag`:
+/// 200, 206, 304 or 416. `body` gives the bytes from its first to, not including, its second.
+#[must_use]
+pub fn ranged_reply<B>(
+    request: &HeaderMap,
+    length: u64,
+    media_type: &str,
+    tag: Option<&str>,
+    body: impl FnOnce(u64, u64) -> B,
+) -> Reply
+where
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    let tag_value = tag.and_then(|tag| HeaderValue::from_str(tag).ok());
+    let with_tag = |reply: Reply| match &tag_value {
+        Some(tag) => reply.header(header::ETAG, tag.clone()),
+        None => reply,
+    };
+    let text = |name| request.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+    if let (Some(tag), Some(sent)) = (tag, text(header::IF_NONE_MATCH))
+        && if_none_match(sent, tag)
+    {
+        return with_tag(Reply::empty(StatusCode::NOT_MODIFIED));
+    }
+    // A range of another version of the file would be worse than all of this one.
+    let same = text(header::IF_RANGE).is_none_or(|sent| Some(sent) == tag);
+    let range = text(header::RANGE).filter(|_| same);
+    let range = range.map_or(Range::Whole, |range| parse_range(range, length));
+    let (start, end) = match range {
+        Range::Whole => (0, length),
+        Range::Part { start, end } => (start, end),
+        Range::Outside => {
+            let reply = Reply::text("The range lies outside the file.")
+                .status(StatusCode::RANGE_NOT_SATISFIABLE);
+            return content_range(with_tag(reply), &format!("bytes */{length}"));
+        }
+    };
+    let reply = Reply::stream(media_type, Some(end - start), body(start, end))
+        .header(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    let reply = with_tag(reply);
+    if range == Range::Whole {
+        return reply;
+    }
+    let range = format!("bytes {start}-{}/{length}", end - 1);
+    content_range(reply.status(StatusCode::PARTIAL_CONTENT), &range)
 }
 
 fn content_range(reply: Reply, range: &str) -> Reply {

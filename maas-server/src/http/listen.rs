@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -16,7 +17,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::stall::StallGuard;
-use super::{Api, Connection, Transport};
+use super::{Api, Connection, ReplyBody, Transport};
 
 /// Why a server cannot listen.
 #[derive(Debug, thiserror::Error)]
@@ -106,6 +107,26 @@ impl ServeOptions {
     }
 }
 
+/// Answers requests that come over a socket: an [`Api`], or anything else.
+pub trait Answer: Send + Sync + 'static {
+    /// Answers one request; whatever happens, there is a response.
+    fn answer(
+        &self,
+        request: http::Request<Incoming>,
+        connection: Connection,
+    ) -> impl Future<Output = http::Response<ReplyBody>> + Send;
+}
+
+impl<S: Send + Sync + 'static> Answer for Api<S> {
+    fn answer(
+        &self,
+        request: http::Request<Incoming>,
+        connection: Connection,
+    ) -> impl Future<Output = http::Response<ReplyBody>> + Send {
+        self.call(request, connection)
+    }
+}
+
 /// A socket that listens.
 #[derive(Debug)]
 pub struct Listener {
@@ -146,9 +167,9 @@ impl Listener {
 
     /// Serves until `stop`, then lets requests under way finish within the grace time, and
     /// returns when no connection is left. A connection that fails or panics ends alone.
-    pub async fn serve<S: Send + Sync + 'static>(
+    pub async fn serve<A: Answer>(
         self,
-        api: Arc<Api<S>>,
+        api: Arc<A>,
         options: ServeOptions,
         stop: CancellationToken,
     ) {
@@ -207,8 +228,8 @@ fn report(ended: Result<(), tokio::task::JoinError>) {
     }
 }
 
-async fn serve_tcp<S: Send + Sync + 'static>(
-    api: Arc<Api<S>>,
+async fn serve_tcp<A: Answer>(
+    api: Arc<A>,
     stream: TcpStream,
     peer: SocketAddr,
     options: ServeOptions,
@@ -225,24 +246,27 @@ async fn serve_tcp<S: Send + Sync + 'static>(
 }
 
 /// Serves one connection that is already established: what a TLS acceptor calls.
-pub async fn serve_connection<S, T>(
-    api: Arc<Api<S>>,
+pub async fn serve_connection<A, T>(
+    api: Arc<A>,
     stream: T,
     connection: Connection,
     options: ServeOptions,
     stop: CancellationToken,
 ) where
-    S: Send + Sync + 'static,
+    A: Answer,
     T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let io = TokioIo::new(StallGuard::new(stream, options.stall_timeout));
     let service = service_fn(move |request| {
         let api = Arc::clone(&api);
-        async move { Ok::<_, Infallible>(api.call(request, connection).await) }
+        async move { Ok::<_, Infallible>(api.answer(request, connection).await) }
     });
     let mut builder = http1::Builder::new();
     builder
         .timer(TokioTimer::new())
+        // GRUB 2.06 knows `Content-Length` in this spelling only, and otherwise waits for the end
+        // of a connection that stays open.
+        .title_case_headers(true)
         .header_read_timeout(options.head_timeout)
         .max_header_size(options.head_len);
     // hyper keeps its own limit of 100 on the stack and any other on the heap.

@@ -94,9 +94,11 @@ pub use access::{Access, Authenticator, Caller, Identified, NodeCaller, Role, Us
 pub use api::{Api, ApiTitle, Limits};
 pub use body::{BodyError, BoxError, ReplyBody, RequestBody};
 pub use field::{Field, FieldError, FieldErrors, Fields, Value, parse_flag};
-pub use file::{CHUNK_LEN, FileContent, FileError, Range, if_none_match, parse_range};
+pub use file::{
+    CHUNK_LEN, FileContent, FileError, Range, if_none_match, parse_range, ranged_reply,
+};
 pub use form::{parse_body, parse_json_object, parse_urlencoded};
-pub use listen::{BindError, Listener, ServeOptions, serve_connection};
+pub use listen::{Answer, BindError, Listener, ServeOptions, serve_connection};
 pub use multipart::{MultipartError, MultipartLimits, boundary_of, parse_multipart};
 pub use nonce::{NonceError, NonceWindow};
 pub use oauth::{Credentials, MAX_CLOCK_LAG, OauthError, SignatureMethod};

@@ -58,6 +58,13 @@ impl Reply {
         Self::full(bytes.into()).header(header::CONTENT_TYPE, media_value(media_type))
     }
 
+    /// The response to a request with this method.
+    #[must_use]
+    pub fn response_to(self, method: &http::Method) -> http::Response<ReplyBody> {
+        let head = *method == http::Method::HEAD;
+        self.into_response(if head { Extent::Head } else { Extent::Whole })
+    }
+
     /// 200 with a body that is produced while it is sent; `length` becomes `Content-Length`.
     /// Without one the body goes out chunked, which not every boot loader reads.
     #[must_use]

@@ -2,15 +2,12 @@
 
 use std::sync::Arc;
 
-use maas_core::boot::{
-    BootConfig, BootRequest, Client, EphemeralBoot, FetchedOver, GRUB_PRELOADER, Loader,
-    ipxe_preloader, render,
-};
+use maas_core::boot::{BootConfig, Client, EphemeralBoot, FetchedOver, Loader};
 use maas_core::deploy::Endpoints;
 use maas_core::image::EphemeralImage;
 use maas_core::machine::{Architecture, Event, Machine, Precondition, Purpose};
 
-use super::images;
+use super::files::{self, not_found};
 use crate::http::{Problem, Reply, Request};
 use crate::plan;
 use crate::problems::{applied, with_remedy};
@@ -18,32 +15,14 @@ use crate::region::{Extras, Region};
 
 /// `GET /{path}`
 pub(super) async fn file(region: Arc<Region>, request: Request) -> Result<Reply, Problem> {
-    let path = request.param("path");
-    // A path that is no boot file's is not there; why is nobody's business.
-    let wanted = BootRequest::parse(path).map_err(|_| not_found())?;
     let endpoints = region.endpoints(&request);
-    match wanted {
-        BootRequest::IpxePreloader => Ok(Reply::text(ipxe_preloader(&endpoints))),
-        BootRequest::GrubPreloader => Ok(Reply::text(GRUB_PRELOADER)),
-        BootRequest::Config { loader, client } => {
-            let config = config(&region, loader, &client, &endpoints).await?;
-            Ok(Reply::text(render(&config, loader, FetchedOver::Http, &endpoints)))
-        }
-        BootRequest::Bootloader { stored_at } => {
-            images::stored(&region, &request, &stored_at).await
-        }
-        // GRUB asks for its module lists first and takes an empty one for "none".
-        BootRequest::ModuleList { .. } => Ok(Reply::text("")),
-        _ => Err(not_found()),
-    }
-}
-
-fn not_found() -> Problem {
-    Problem::not_found("Not Found")
+    let path = request.param("path");
+    let found = files::open(&region, path, &endpoints, FetchedOver::Http).await?;
+    Ok(found.reply(&request))
 }
 
 /// What a loader is told: by its machine, or enlistment for one that did not say who it is.
-async fn config(
+pub(super) async fn config(
     region: &Region,
     loader: Loader,
     client: &Client,

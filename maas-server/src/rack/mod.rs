@@ -1,7 +1,12 @@
 //! The rack: everything that a machine fetches before it has an operating system.
 
 mod boot;
+pub mod cache;
+pub mod dhcp;
+pub mod files;
 mod images;
+pub mod loaders;
+pub mod tftp;
 
 use crate::http::{Access, Operation, get};
 use crate::region::Region;

@@ -78,7 +78,12 @@ impl Region {
     /// never by its Host header, which firmware writes without the port.
     #[must_use]
     pub fn endpoints(&self, request: &Request) -> Endpoints {
-        let reached = request.connection().local.map(|address| address.ip());
+        self.endpoints_reached(request.connection().local.map(|address| address.ip()))
+    }
+
+    /// The rack's URLs for a machine that reached this host by this address.
+    #[must_use]
+    pub fn endpoints_reached(&self, reached: Option<IpAddr>) -> Endpoints {
         let listens = (!self.rack.ip().is_unspecified()).then(|| self.rack.ip());
         let host = listens.or(reached).unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
         self.endpoints_at(host.to_canonical().to_string())

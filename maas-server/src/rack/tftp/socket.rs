@@ -1,0 +1,139 @@
+//! UDP with the address a client asked, and many datagrams for one system call.
+
+use std::io::{self, IoSliceMut};
+use std::net::{IpAddr, SocketAddr};
+
+use quinn_udp::{RecvMeta, Transmit, UdpSocketState};
+use tokio::io::Interest;
+use tokio::net::UdpSocket;
+
+/// A UDP socket.
+pub(super) struct Socket {
+    socket: UdpSocket,
+    state: UdpSocketState,
+}
+
+/// What was received: one datagram, or several of one client.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Received {
+    /// Who sent it.
+    pub(super) peer: SocketAddr,
+    /// The address it was sent to, when the system tells.
+    pub(super) reached: Option<IpAddr>,
+    length: usize,
+    stride: usize,
+}
+
+impl Received {
+    /// The datagrams in the buffer that was filled.
+    pub(super) fn datagrams<'a>(&self, buffer: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
+        let filled = buffer.get(..self.length).unwrap_or_default();
+        filled.chunks(self.stride.max(1))
+    }
+}
+
+impl Socket {
+    pub(super) async fn bind(address: SocketAddr) -> io::Result<Self> {
+        let socket = UdpSocket::bind(address).await?;
+        let state = UdpSocketState::new((&socket).into())?;
+        Ok(Self { socket, state })
+    }
+
+    /// A socket of its own for one client: nobody else's datagrams come in.
+    pub(super) async fn connected(local: IpAddr, peer: SocketAddr) -> io::Result<Self> {
+        let mut address = SocketAddr::new(local, 0);
+        // A link-local address is one of a link.
+        if let (SocketAddr::V6(local), SocketAddr::V6(peer)) = (&mut address, peer)
+            && (local.ip().segments()[0] & 0xffc0) == 0xfe80
+        {
+            local.set_scope_id(peer.scope_id());
+        }
+        let bound = Self::bind(address).await?;
+        bound.socket.connect(peer).await?;
+        Ok(bound)
+    }
+
+    pub(super) fn local_address(&self) -> io::Result<SocketAddr> {
+        self.socket.local_addr()
+    }
+
+    pub(super) async fn receive(&self, buffer: &mut [u8]) -> io::Result<Received> {
+        loop {
+            self.socket.readable().await?;
+            let mut meta = [RecvMeta::default()];
+            let mut buffers = [IoSliceMut::new(buffer)];
+            let received = self.socket.try_io(Interest::READABLE, || {
+                self.state.recv((&self.socket).into(), &mut buffers, &mut meta)
+            });
+            match received {
+                Ok(_) => {
+                    let [meta] = meta;
+                    return Ok(Received {
+                        peer: canonical(meta.addr),
+                        reached: meta.dst_ip.map(|ip| ip.to_canonical()),
+                        length: meta.len,
+                        stride: meta.stride,
+                    });
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Sends one datagram, or with `segment` as many of that size as `bytes` holds.
+    pub(super) async fn send(
+        &self,
+        peer: SocketAddr,
+        from: Option<IpAddr>,
+        bytes: &[u8],
+        segment: Option<usize>,
+    ) -> io::Result<()> {
+        let peer = match (self.socket.local_addr()?, peer) {
+            (SocketAddr::V6(_), SocketAddr::V4(peer)) => {
+                SocketAddr::new(peer.ip().to_ipv6_mapped().into(), peer.port())
+            }
+            (_, peer) => peer,
+        };
+        let size = segment.unwrap_or(bytes.len()).max(1);
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            // Asked anew: the first failure tells that this system takes one at a time.
+            let at_once = self.state.max_gso_segments().clamp(1, (60_000 / size).max(1));
+            let (now, later) = rest.split_at((size * at_once).min(rest.len()));
+            let transmit = Transmit {
+                destination: peer,
+                ecn: None,
+                contents: now,
+                segment_size: (now.len() > size).then_some(size),
+                src_ip: from,
+            };
+            let sent = self.socket.try_io(Interest::WRITABLE, || {
+                self.state.try_send((&self.socket).into(), &transmit)
+            });
+            match sent {
+                Ok(()) => rest = later,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.socket.writable().await?;
+                }
+                Err(_) if at_once > 1 && self.state.max_gso_segments() <= 1 => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A socket for both families shows IPv4 clients as `::ffff:a.b.c.d`.
+fn canonical(address: SocketAddr) -> SocketAddr {
+    match address.ip().to_canonical() {
+        IpAddr::V4(ip) => SocketAddr::new(ip.into(), address.port()),
+        IpAddr::V6(_) => address,
+    }
+}
+
+impl std::fmt::Debug for Socket {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Socket").field("socket", &self.socket).finish_non_exhaustive()
+    }
+}
