@@ -2,7 +2,8 @@
 
 use maas_core::machine::PowerState;
 
-use super::{BoxFuture, PowerDriver, PowerError, Setting, Target};
+use super::setting::Setting;
+use super::{BoxFuture, PowerDriver, PowerError, Target};
 
 /// Switches nothing and knows nothing.
 #[derive(Debug, Clone, Copy)]
@@ -11,6 +12,14 @@ pub(super) struct Manual;
 impl PowerDriver for Manual {
     fn name(&self) -> &'static str {
         "manual"
+    }
+
+    fn description(&self) -> &'static str {
+        "Manual"
+    }
+
+    fn is_queryable(&self) -> bool {
+        false
     }
 
     fn settings(&self) -> &'static [Setting] {

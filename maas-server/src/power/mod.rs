@@ -1,7 +1,14 @@
 //! Switching machines on and off: one trait, one file per driver, one procedure for all.
 
+mod child;
 pub(crate) mod http_client;
+mod ipmi;
 mod manual;
+mod redfish;
+pub mod setting;
+#[cfg(test)]
+mod testing;
+mod virsh;
 mod webhook;
 
 use std::collections::BTreeMap;
@@ -10,6 +17,8 @@ use std::time::Duration;
 
 use maas_core::id::SystemId;
 use maas_core::machine::{Power, PowerState};
+
+pub use self::setting::Setting;
 
 /// A boxed future, so that drivers can be kept in one list.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -27,6 +36,24 @@ pub struct Target<'a> {
 pub trait PowerDriver: std::fmt::Debug + Send + Sync {
     /// MAAS's name of the driver, e.g. `webhook`.
     fn name(&self) -> &'static str;
+    /// What people call it.
+    fn description(&self) -> &'static str;
+    /// Whether one controller switches several machines.
+    fn is_chassis(&self) -> bool {
+        false
+    }
+    /// Whether it can tell the state.
+    fn is_queryable(&self) -> bool {
+        true
+    }
+    /// The packages of this host that it would need and that are not there.
+    fn missing_packages(&self) -> Vec<&'static str> {
+        Vec::new()
+    }
+    /// How long is waited between two looks at the state after a command.
+    fn waits(&self) -> &'static [Duration] {
+        &WAITS
+    }
     /// What it takes, for the API and for errors.
     fn settings(&self) -> &'static [Setting];
     /// Asks for power; returning does not mean that the machine is on yet.
@@ -35,19 +62,6 @@ pub trait PowerDriver: std::fmt::Debug + Send + Sync {
     fn power_off<'a>(&'a self, target: Target<'a>) -> BoxFuture<'a, Result<(), PowerError>>;
     /// Asks for the state; `Unknown` from a driver that cannot tell.
     fn query<'a>(&'a self, target: Target<'a>) -> BoxFuture<'a, Result<PowerState, PowerError>>;
-}
-
-/// One parameter of a driver.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Setting {
-    /// MAAS's name, e.g. `power_on_uri`.
-    pub name: &'static str,
-    /// In words.
-    pub label: &'static str,
-    /// Whether the driver works without it.
-    pub required: bool,
-    /// Whether it must never be shown.
-    pub secret: bool,
 }
 
 /// Why a machine could not be switched; no text holds a secret.
@@ -69,6 +83,17 @@ pub enum PowerError {
         name: &'static str,
         /// What is wrong with it.
         problem: String,
+    },
+    /// A program of this host that the driver needs cannot be run.
+    #[error("{tool} cannot be run: is the package {package} installed?")]
+    Tool {
+        /// The program.
+        tool: &'static str,
+        /// The Debian package that has it.
+        package: &'static str,
+        /// Why.
+        #[source]
+        source: std::io::Error,
     },
     /// The power controller refuses the credentials.
     #[error("the power controller refused the credentials ({detail})")]
@@ -108,6 +133,9 @@ impl PowerError {
     }
 }
 
+/// The longest that one question to a driver may take, whatever the driver's own deadlines.
+const DEADLINE: Duration = Duration::from_secs(120);
+
 /// How long is waited between two looks at the state after a command (boot-and-metadata §5).
 const WAITS: [Duration; 7] = [
     Duration::from_millis(250),
@@ -127,7 +155,15 @@ pub struct Drivers {
 
 impl Default for Drivers {
     fn default() -> Self {
-        Self { drivers: vec![Box::new(manual::Manual), Box::new(webhook::Webhook::default())] }
+        Self {
+            drivers: vec![
+                Box::new(manual::Manual),
+                Box::new(ipmi::Ipmi),
+                Box::new(redfish::Redfish::default()),
+                Box::new(virsh::Virsh),
+                Box::new(webhook::Webhook::default()),
+            ],
+        }
     }
 }
 
@@ -153,22 +189,14 @@ impl Drivers {
     ///
     /// # Errors
     ///
-    /// [`PowerError`] for an unknown driver or a missing required parameter.
+    /// [`PowerError`] for an unknown driver, a missing required parameter, or a value that is none
+    /// of a parameter's choices.
     pub fn check(
         &self,
         driver: &str,
         parameters: &BTreeMap<String, String>,
     ) -> Result<(), PowerError> {
-        for setting in self.find(driver)?.settings() {
-            let given = parameters.get(setting.name).is_some_and(|value| !value.is_empty());
-            if setting.required && !given {
-                return Err(PowerError::Setting {
-                    name: setting.name,
-                    problem: "is required".to_owned(),
-                });
-            }
-        }
-        Ok(())
+        setting::check(self.find(driver)?.settings(), parameters)
     }
 
     /// Asks for the state.
@@ -177,7 +205,7 @@ impl Drivers {
     ///
     /// The driver's [`PowerError`].
     pub async fn query(&self, id: &SystemId, power: &Power) -> Result<PowerState, PowerError> {
-        self.find(&power.driver)?.query(target(id, power)).await
+        within(self.find(&power.driver)?.query(target(id, power))).await
     }
 
     /// Switches on and waits until the machine is on; nothing to do when it is.
@@ -216,12 +244,12 @@ impl Drivers {
     ) -> Result<PowerState, PowerError> {
         let driver = self.find(&power.driver)?;
         let target = target(id, power);
-        if driver.query(target).await? == wanted {
+        if within(driver.query(target)).await? == wanted {
             return Ok(wanted);
         }
         match wanted {
-            PowerState::On => driver.power_on(target).await?,
-            _ => driver.power_off(target).await?,
+            PowerState::On => within(driver.power_on(target)).await?,
+            _ => within(driver.power_off(target)).await?,
         }
         reach(driver, target, wanted).await
     }
@@ -231,21 +259,29 @@ fn target<'a>(system_id: &'a SystemId, power: &'a Power) -> Target<'a> {
     Target { system_id, parameters: power.parameters.expose() }
 }
 
+/// A driver that hangs must not hold its machine for ever.
+async fn within<T>(question: impl Future<Output = Result<T, PowerError>>) -> Result<T, PowerError> {
+    tokio::time::timeout(DEADLINE, question).await.unwrap_or_else(|_| {
+        let detail = format!("no answer within {} s", DEADLINE.as_secs());
+        Err(PowerError::Connection { detail })
+    })
+}
+
 async fn reach(
     driver: &dyn PowerDriver,
     target: Target<'_>,
     wanted: PowerState,
 ) -> Result<PowerState, PowerError> {
-    let mut found = driver.query(target).await?;
+    let mut found = within(driver.query(target)).await?;
     let mut waited = Duration::ZERO;
-    for wait in WAITS {
+    for &wait in driver.waits() {
         // A driver that cannot tell is believed.
         if found == wanted || found == PowerState::Unknown {
             return Ok(found);
         }
         tokio::time::sleep(wait).await;
         waited += wait;
-        found = driver.query(target).await?;
+        found = within(driver.query(target)).await?;
     }
     if found == wanted {
         return Ok(found);

@@ -8,29 +8,43 @@ use reqwest::header::{ACCEPT, AUTHORIZATION};
 use reqwest::{Client, Method, RequestBuilder, StatusCode};
 
 use super::http_client::{self, Tls};
-use super::{BoxFuture, PowerDriver, PowerError, Setting, Target};
+use super::setting::Setting;
+use super::{BoxFuture, PowerDriver, PowerError, Target};
 
 /// The most that is read of an answer, in bytes.
 const LONGEST_ANSWER: usize = 64 * 1024;
 
+const YES_NO: &[(&str, &str)] = &[("n", "No"), ("y", "Yes")];
+
 const SETTINGS: &[Setting] = &[
-    setting("power_on_uri", "URI to power on the node", true),
-    setting("power_off_uri", "URI to power off the node", true),
-    setting("power_query_uri", "URI to query the node's power status", true),
-    setting("power_on_regex", "Regex to confirm the node is on", false),
-    setting("power_off_regex", "Regex to confirm the node is off", false),
-    setting("power_user", "Power user", false),
-    Setting { secret: true, ..setting("power_pass", "Power password", false) },
-    Setting { secret: true, ..setting("power_token", "Power token", false) },
-    setting("power_verify_ssl", "Verify the certificate: y or n", false),
+    Setting::text("power_on_uri", "URI to power on the node").required(),
+    Setting::text("power_off_uri", "URI to power off the node").required(),
+    Setting::text("power_query_uri", "URI to query the nodes power status").required(),
+    Setting {
+        default: ON_REGEX,
+        ..Setting::text("power_on_regex", "Regex to confirm the node is on").required()
+    },
+    Setting {
+        default: OFF_REGEX,
+        ..Setting::text("power_off_regex", "Regex to confirm the node is off").required()
+    },
+    Setting::text("power_user", "Power user"),
+    Setting::password("power_pass", "Power password"),
+    Setting::password(
+        "power_token",
+        "Power token, will be used in place of power user and password",
+    ),
+    Setting::choice(
+        "power_verify_ssl",
+        "Verify SSL connections with system CA certificates",
+        YES_NO,
+        "y",
+    )
+    .required(),
 ];
 
 const ON_REGEX: &str = r"status.*\:.*running";
 const OFF_REGEX: &str = r"status.*\:.*stopped";
-
-const fn setting(name: &'static str, label: &'static str, required: bool) -> Setting {
-    Setting { name, label, required, secret: false }
-}
 
 /// Talks HTTP to the URIs in the machine's parameters.
 #[derive(Debug, Default)]
@@ -42,6 +56,10 @@ pub(super) struct Webhook {
 impl PowerDriver for Webhook {
     fn name(&self) -> &'static str {
         "webhook"
+    }
+
+    fn description(&self) -> &'static str {
+        "Webhook"
     }
 
     fn settings(&self) -> &'static [Setting] {
@@ -79,8 +97,7 @@ impl Webhook {
         uri: &'static str,
         target: Target<'_>,
     ) -> Result<String, PowerError> {
-        let url = parameter(target, uri)
-            .ok_or_else(|| PowerError::Setting { name: uri, problem: "is required".to_owned() })?;
+        let url = target.required(uri)?;
         let url: reqwest::Url = url
             .parse()
             .map_err(|_| PowerError::Setting { name: uri, problem: "is not a URL".to_owned() })?;
@@ -127,17 +144,17 @@ impl Webhook {
             .request(method.clone(), url)
             .header(ACCEPT, "application/json")
             .header("System_Id", target.system_id.as_str());
-        if let Some(token) = parameter(target, "power_token") {
+        if let Some(token) = target.given("power_token") {
             return request.header(AUTHORIZATION, format!("Bearer {token}"));
         }
-        match parameter(target, "power_user") {
-            Some(user) => request.basic_auth(user, parameter(target, "power_pass")),
+        match target.given("power_user") {
+            Some(user) => request.basic_auth(user, target.given("power_pass")),
             None => request,
         }
     }
 
     fn client(&self, target: Target<'_>) -> Result<&Client, PowerError> {
-        let (slot, tls) = match parameter(target, "power_verify_ssl") {
+        let (slot, tls) = match target.given("power_verify_ssl") {
             Some("n") => (&self.trusting, Tls::Trust),
             _ => (&self.verifying, Tls::Verify),
         };
@@ -149,12 +166,8 @@ impl Webhook {
     }
 }
 
-fn parameter<'a>(target: Target<'a>, name: &str) -> Option<&'a str> {
-    target.parameters.get(name).map(String::as_str).filter(|value| !value.is_empty())
-}
-
 fn pattern(target: Target<'_>, name: &'static str, default: &str) -> Result<Regex, PowerError> {
-    RegexBuilder::new(parameter(target, name).unwrap_or(default))
+    RegexBuilder::new(target.given(name).unwrap_or(default))
         .size_limit(1 << 20)
         .build()
         .map_err(|error| PowerError::Setting { name, problem: error.to_string() })
