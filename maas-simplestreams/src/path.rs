@@ -103,13 +103,19 @@ fn characters(text: &str) -> Result<(), UnsafeReason> {
     if text.is_empty() {
         return Err(UnsafeReason::Empty);
     }
-    if text.chars().any(char::is_control) {
+    // C1 controls take two bytes each; a path of plain ASCII is looked at byte by byte.
+    let has_control = if text.is_ascii() {
+        text.bytes().any(|byte| byte.is_ascii_control())
+    } else {
+        text.chars().any(char::is_control)
+    };
+    if has_control {
         return Err(UnsafeReason::ControlCharacter);
     }
     if text.contains('\\') {
         return Err(UnsafeReason::Backslash);
     }
-    let lower = text.to_ascii_lowercase();
+    let lower = if text.contains('%') { text.to_ascii_lowercase() } else { String::new() };
     if ["%2e", "%2f", "%5c", "%00"].iter().any(|encoded| lower.contains(encoded)) {
         return Err(UnsafeReason::EncodedSeparator);
     }
@@ -159,6 +165,11 @@ fn check_name(text: &str) -> Result<(), UnsafeReason> {
         return Err(UnsafeReason::LeadingDot);
     }
     Ok(())
+}
+
+/// Whether a text is a [`SafePath`].
+pub(crate) fn is_safe_path(text: &str) -> bool {
+    check_path(text).is_ok()
 }
 
 impl SafePath {

@@ -46,7 +46,7 @@ pub(crate) async fn run(arguments: Query) -> Answer {
         Repository::open(source, transport, TrustMemory::default(), open::now()).await?;
     let retention = arguments.max.map_or(Retention::AsSource, Retention::Newest);
     let as_json = is_json(&arguments);
-    let mut out = BufWriter::new(std::io::stdout().lock());
+    let mut out = BufWriter::with_capacity(1 << 18, std::io::stdout().lock());
     let mut first = true;
     let root = repository.source().url().clone();
     for (content_id, entry) in repository.entries().to_vec() {
@@ -56,7 +56,7 @@ pub(crate) async fn run(arguments: Query) -> Answer {
         }
         // Written product by product: memory holds the text and one product.
         let mut written = Ok(());
-        let scanned = repository.scan_verified_or_unverified(&content_id, |products| {
+        let scanned = repository.scan_verified_or_unverified(&content_id, &arguments.filters, |products| {
             for item in query(products, &arguments.filters, retention) {
                 if written.is_ok() {
                     written = write_item(&mut out, &arguments, &record(&item, &root), first);
@@ -109,6 +109,12 @@ fn write_record(out: &mut impl Write, record: &Record<'_>) -> std::io::Result<()
 
 /// A JSON string with everything beyond ASCII escaped, as the Python tools print it.
 fn write_ascii(out: &mut impl Write, text: &str) -> std::io::Result<()> {
+    let is_plain = |byte: u8| (b' '..=b'~').contains(&byte) && byte != b'"' && byte != b'\\';
+    if text.bytes().all(is_plain) {
+        out.write_all(b"\"")?;
+        out.write_all(text.as_bytes())?;
+        return out.write_all(b"\"");
+    }
     let quoted = serde_json::to_string(text)?;
     for letter in quoted.chars() {
         if letter == '\u{7f}' || letter.is_ascii() {
