@@ -169,7 +169,22 @@ fn check_name(text: &str) -> Result<(), UnsafeReason> {
 
 /// Whether a text is a [`SafePath`].
 pub(crate) fn is_safe_path(text: &str) -> bool {
-    check_path(text).is_ok()
+    is_plain_path(text.as_bytes()) || check_path(text).is_ok()
+}
+
+/// What nearly every path looks like: short, of letters that mean nothing anywhere, no segment
+/// empty or starting with a dot.
+fn is_plain_path(text: &[u8]) -> bool {
+    let mut before = b'/';
+    for byte in text {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'+' | b'~' => {}
+            b'.' | b'/' if before != b'/' => {}
+            _ => return false,
+        }
+        before = *byte;
+    }
+    before != b'/' && text.len() <= LONGEST_NAME
 }
 
 impl SafePath {
@@ -337,6 +352,11 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn a_path_that_looks_plain_is_safe(text in "[ab./%:_-]{0,12}") {
+            prop_assert!(!is_plain_path(text.as_bytes()) || check_path(&text).is_ok());
+        }
+
         #[test]
         fn an_accepted_path_never_leaves_its_root(text in r"[a-z./%\\:]{0,12}") {
             if let Ok(path) = SafePath::new(&text) {

@@ -75,6 +75,21 @@ pub enum Malformed {
     },
 }
 
+impl Malformed {
+    /// The same in a document where this many lines stand before.
+    fn further_down(mut self, lines: usize) -> Self {
+        match &mut self {
+            Self::ArmorHeader { line }
+            | Self::UnescapedDash { line }
+            | Self::CarriageReturn { line }
+            | Self::SignatureBlock { line }
+            | Self::Trailing { line } => *line += lines,
+            Self::Header | Self::NotUtf8 | Self::NoBlankLine | Self::NoSignature | Self::NoEnd => {}
+        }
+        self
+    }
+}
+
 /// One line and where the next one starts.
 struct Line<'a> {
     number: usize,
@@ -99,11 +114,6 @@ impl<'a> Lines<'a> {
     /// Where the next line starts.
     fn place(&self) -> usize {
         self.start
-    }
-
-    /// How many lines there were.
-    fn number(&self) -> usize {
-        self.number
     }
 }
 
@@ -161,10 +171,13 @@ impl<'a> Clearsigned<'a> {
         let body = lines.place();
         if let Some(length) = plain_body(document.get(body..).unwrap_or_default()) {
             let (signed, rest) = document.split_at(body).1.split_at(length);
-            let number = lines.number() + memchr::memchr_iter(b'\n', signed).count() + 1;
             // The line end before the signature block belongs to the frame.
             let start = document.len() - rest.len() + 1;
-            let signature = signature_block(document, Lines::at(text, start, number))?;
+            // Lines are counted only when one of them is to be named.
+            let signature = signature_block(document, Lines::at(text, start, 0)).map_err(|error| {
+                let before = document.get(..start).unwrap_or_default();
+                error.further_down(memchr::memchr_iter(b'\n', before).count())
+            })?;
             return Ok(Self { signed: Cow::Borrowed(signed), signature });
         }
         let mut signed: Vec<u8> = Vec::with_capacity(document.len());
@@ -231,7 +244,7 @@ fn signature_block<'a>(document: &'a [u8], mut lines: Lines<'_>) -> Result<&'a [
         }
     };
     for line in lines {
-        if !line.text.trim().is_empty() {
+        if !line.text.trim_matches([' ', '\t']).is_empty() {
             return Err(Malformed::Trailing { line: line.number });
         }
     }

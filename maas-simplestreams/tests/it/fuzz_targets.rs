@@ -1,5 +1,7 @@
 //! What must hold for any input, whoever makes it up: shared by the tests and by `fuzz/`.
 
+#![allow(unreachable_pub, reason = "fuzz/ takes it as a public module")]
+
 use std::path::{Component, Path};
 
 use maas_simplestreams::boot::Catalogue;

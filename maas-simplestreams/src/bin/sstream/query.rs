@@ -1,11 +1,10 @@
 //! `sstream query`.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::io::{BufWriter, Write};
 use std::process::ExitCode;
 
-use maas_simplestreams::query::{query, record};
+use maas_simplestreams::query::{query, record_fields};
 use maas_simplestreams::repository::Repository;
 use maas_simplestreams::trust::TrustMemory;
 use maas_simplestreams::work::Retention;
@@ -13,7 +12,8 @@ use maas_simplestreams::work::Retention;
 use crate::args::Query;
 use crate::{Answer, open};
 
-type Record<'a> = BTreeMap<&'a str, Cow<'a, str>>;
+/// The flattened fields of an item, in order of name.
+type Record<'a> = [(&'a str, Cow<'a, str>)];
 
 /// Fills `%(field)s`; a field that an item does not have is empty.
 fn fill(template: &str, record: &Record<'_>) -> String {
@@ -23,7 +23,8 @@ fn fill(template: &str, record: &Record<'_>) -> String {
         line.push_str(before);
         match after.split_once(")s") {
             Some((field, after)) => {
-                line.push_str(record.get(field).map_or("", |text| text));
+                let found = record.iter().find(|(name, _)| *name == field);
+                line.push_str(found.map_or("", |(_, text)| text));
                 rest = after;
             }
             None => {
@@ -59,7 +60,7 @@ pub(crate) async fn run(arguments: Query) -> Answer {
         let scanned = repository.scan_verified_or_unverified(&content_id, &arguments.filters, |products| {
             for item in query(products, &arguments.filters, retention) {
                 if written.is_ok() {
-                    written = write_item(&mut out, &arguments, &record(&item, &root), first);
+                    written = write_item(&mut out, &arguments, &record_fields(&item, &root), first);
                     first = false;
                 }
             }
