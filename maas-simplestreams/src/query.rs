@@ -50,10 +50,7 @@ pub fn record<'a>(item: &ItemRef<'a>, source: &SourceUrl) -> BTreeMap<&'a str, C
 }
 
 /// [`record`] as a list in order of name.
-pub fn record_fields<'a>(
-    item: &ItemRef<'a>,
-    source: &SourceUrl,
-) -> Vec<(&'a str, Cow<'a, str>)> {
+pub fn record_fields<'a>(item: &ItemRef<'a>, source: &SourceUrl) -> Vec<(&'a str, Cow<'a, str>)> {
     const URL: &str = "item_url";
     let mut fields = item.flat_fields();
     if let Ok(path) = fields.binary_search_by_key(&"path", |(name, _)| name)

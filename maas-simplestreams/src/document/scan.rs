@@ -11,8 +11,8 @@ use serde::de::{
 };
 
 use super::{
-    Complaint, DocumentError, Level, LevelSeed, NameSeed, Pedigree, Problem, Reader, Skim,
-    Skimmed, ValueSeed, check_fields, path_of,
+    Complaint, DocumentError, Level, LevelSeed, NameSeed, Pedigree, Problem, Reader, Skim, Skimmed,
+    ValueSeed, check_fields, path_of,
 };
 use crate::limits::Limits;
 use crate::ordered::Tags;

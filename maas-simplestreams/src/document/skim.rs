@@ -310,7 +310,8 @@ impl<'t> Pass<'t> {
             b'u' => {
                 let digits = self.text.get(self.at..self.at + 4)?;
                 // Halves of a pair belong together: a matter for the ordinary reader.
-                let is_half = matches!(digits, [b'd' | b'D', b'8'..=b'9' | b'a'..=b'f' | b'A'..=b'F', ..]);
+                let is_half =
+                    matches!(digits, [b'd' | b'D', b'8'..=b'9' | b'a'..=b'f' | b'A'..=b'F', ..]);
                 (!is_half && digits.iter().all(u8::is_ascii_hexdigit)).then(|| self.at += 4)
             }
             _ => None,

@@ -102,7 +102,11 @@ impl Fetcher<'_> {
             return Ok(Document { path, raw, etag, detached_signature: None, content });
         };
         let (detached_signature, verified) = if clearsigned {
-            (None, Verified::from_clearsigned_bytes(raw.clone(), verifier, self.now).map_err(refused)?)
+            (
+                None,
+                Verified::from_clearsigned_bytes(raw.clone(), verifier, self.now)
+                    .map_err(refused)?,
+            )
         } else {
             let signature_path = path
                 .with_suffix(".gpg")

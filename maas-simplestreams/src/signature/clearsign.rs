@@ -174,10 +174,11 @@ impl<'a> Clearsigned<'a> {
             // The line end before the signature block belongs to the frame.
             let start = document.len() - rest.len() + 1;
             // Lines are counted only when one of them is to be named.
-            let signature = signature_block(document, Lines::at(text, start, 0)).map_err(|error| {
-                let before = document.get(..start).unwrap_or_default();
-                error.further_down(memchr::memchr_iter(b'\n', before).count())
-            })?;
+            let signature =
+                signature_block(document, Lines::at(text, start, 0)).map_err(|error| {
+                    let before = document.get(..start).unwrap_or_default();
+                    error.further_down(memchr::memchr_iter(b'\n', before).count())
+                })?;
             return Ok(Self { signed: Cow::Borrowed(signed), signature });
         }
         let mut signed: Vec<u8> = Vec::with_capacity(document.len());
@@ -218,7 +219,8 @@ fn plain_body(rest: &[u8]) -> Option<usize> {
         }
         before = end + 1;
         if rest.get(before) == Some(&b'-') {
-            let is_frame = rest.get(before..).is_some_and(|rest| rest.starts_with(frame.as_bytes()));
+            let is_frame =
+                rest.get(before..).is_some_and(|rest| rest.starts_with(frame.as_bytes()));
             let text = rest.get(..end)?;
             let is_plain = is_frame && text.first() != Some(&b'-');
             return (is_plain && memchr::memchr(b'\r', text).is_none()).then_some(end);

@@ -173,7 +173,8 @@ fn products_seeds() -> Vec<Vec<u8>> {
 }
 
 fn clearsign_seeds() -> Vec<Vec<u8>> {
-    let armor = "-----BEGIN PGP SIGNATURE-----\n\niQIzBAEBCgAdFiEE\n=abcd\n-----END PGP SIGNATURE-----\n";
+    let armor =
+        "-----BEGIN PGP SIGNATURE-----\n\niQIzBAEBCgAdFiEE\n=abcd\n-----END PGP SIGNATURE-----\n";
     let mut seeds = Vec::new();
     for hash in ["Hash: SHA512\n\n", "Hash: SHA256\nHash: SHA512\n\n", "\n"] {
         for body in ["{\n- -x \n}\n", "{\"a\": 1}\n", "\n", "a\t \r\nb\n"] {

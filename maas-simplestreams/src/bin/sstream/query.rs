@@ -57,14 +57,16 @@ pub(crate) async fn run(arguments: Query) -> Answer {
         }
         // Written product by product: memory holds the text and one product.
         let mut written = Ok(());
-        let scanned = repository.scan_verified_or_unverified(&content_id, &arguments.filters, |products| {
-            for item in query(products, &arguments.filters, retention) {
-                if written.is_ok() {
-                    written = write_item(&mut out, &arguments, &record_fields(&item, &root), first);
-                    first = false;
+        let scanned =
+            repository.scan_verified_or_unverified(&content_id, &arguments.filters, |products| {
+                for item in query(products, &arguments.filters, retention) {
+                    if written.is_ok() {
+                        written =
+                            write_item(&mut out, &arguments, &record_fields(&item, &root), first);
+                        first = false;
+                    }
                 }
-            }
-        });
+            });
         scanned.await?;
         written?;
     }
