@@ -221,3 +221,6 @@ impl Attempt<'_> {
         self.failed(rest, TransportErrorKind::Protocol)
     }
 }
+
+#[cfg(test)]
+mod tests;
