@@ -258,7 +258,9 @@ macro_rules! not_an_object {
 
 // After the macro, which it uses.
 mod scan;
-pub(crate) use scan::{outline, scan};
+mod skim;
+pub(crate) use scan::{outline, read_top, scan, scan_skimmed, text_of};
+pub(crate) use skim::{Skim, Skimmed};
 
 impl<'de, L: Level> DeserializeSeed<'de> for LevelSeed<'_, '_, L> {
     type Value = Option<L>;

@@ -1,19 +1,24 @@
 //! Fetching blobs into the store: hashed while they arrive, resumed, retried, never too long.
 
+mod streams;
+
 use std::num::{NonZeroU64, NonZeroUsize};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::StreamExt;
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use url::Url;
 
 use crate::digest::Sha256;
 use crate::report::{Event, Reporter};
 use crate::select::Wanted;
-use crate::store::{Begun, BlobStore, Partial, StoreError};
+use crate::store::{Begun, BlobStore, Partial, Ranged, StoreError};
 use crate::transport::{
-    BoxFuture, Request, SourceUrl, Transport, TransportError, TransportErrorKind, shown,
+    BoxFuture, Request, Response, SourceUrl, Transport, TransportError, TransportErrorKind, shown,
 };
 
 /// Bytes that make an attempt worth another one: a server that drips is not waited for.
@@ -23,8 +28,14 @@ const PROGRESS: u64 = 64 << 10;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct FetchOptions {
-    /// How many files are fetched at once. Default 4.
+    /// How many transfers go on at once: of different files, or of ranges of a large one when no
+    /// other file waits. Default 6.
     pub jobs: NonZeroUsize,
+    /// How many ranges of one file are fetched at once at most. Default 6; 1 fetches every file in
+    /// one piece. Ranges are given up for a server that does not serve them.
+    pub ranges: NonZeroUsize,
+    /// The smallest file that is fetched in ranges, in bytes. Default 8 MiB.
+    pub ranges_from: u64,
     /// Attempts in a row that brought less than 64 KiB, or attempts whose bytes were wrong, before a
     /// fetch fails. Default 5.
     pub attempts: u32,
@@ -74,7 +85,9 @@ impl RateLimit {
 impl Default for FetchOptions {
     fn default() -> Self {
         Self {
-            jobs: NonZeroUsize::MIN.saturating_add(3),
+            jobs: NonZeroUsize::MIN.saturating_add(5),
+            ranges: NonZeroUsize::MIN.saturating_add(5),
+            ranges_from: 8 << 20,
             attempts: 5,
             first_pause: Duration::from_millis(500),
             longest_pause: Duration::from_secs(30),
@@ -166,7 +179,24 @@ pub async fn fetch(
     options: &FetchOptions,
     reporter: &dyn Reporter,
 ) -> Result<Fetched, FetchError> {
-    let answer = attempt_all(transport, store, sha256, size, urls, options, reporter).await;
+    let transfers = Semaphore::new(options.jobs.get());
+    fetch_among(transport, store, (sha256, size), urls, options, &transfers, reporter).await
+}
+
+/// Fetches one blob as one of several: every transfer, also of a range, holds a permit.
+pub(crate) async fn fetch_among(
+    transport: &dyn Transport,
+    store: &BlobStore,
+    (sha256, size): (Sha256, u64),
+    urls: &[Url],
+    options: &FetchOptions,
+    transfers: &Semaphore,
+    reporter: &dyn Reporter,
+) -> Result<Fetched, FetchError> {
+    let job = Job { transport, sha256, size, options, transfers, reporter };
+    // The semaphore is never closed.
+    let _permit = transfers.acquire().await.ok();
+    let answer = attempt_all(&job, store, urls).await;
     reporter.report(match &answer {
         Ok(Fetched::AlreadyPresent) => Event::AlreadyPresent { sha256, size },
         Ok(Fetched::Transferred { .. }) => Event::Finished { sha256, size },
@@ -175,15 +205,24 @@ pub async fn fetch(
     answer
 }
 
-async fn attempt_all(
-    transport: &dyn Transport,
-    store: &BlobStore,
+/// What all attempts at a blob share.
+#[derive(Clone, Copy)]
+struct Job<'a> {
+    transport: &'a dyn Transport,
     sha256: Sha256,
     size: u64,
+    options: &'a FetchOptions,
+    transfers: &'a Semaphore,
+    reporter: &'a dyn Reporter,
+}
+
+async fn attempt_all(
+    job: &Job<'_>,
+    store: &BlobStore,
     urls: &[Url],
-    options: &FetchOptions,
-    reporter: &dyn Reporter,
 ) -> Result<Fetched, FetchError> {
+    let Job { sha256, size, options, reporter, .. } = *job;
+    let mut in_ranges = true;
     let mut urls: Vec<&Url> = urls.iter().collect();
     let mut place = 0;
     let mut fruitless = 0;
@@ -198,24 +237,29 @@ async fn attempt_all(
             Begun::Partial(partial) => partial,
         };
         let url = *urls.get(place).ok_or(FetchError::NoUrl { sha256 })?;
-        let resumed_at = partial.offset();
+        let resumed_at = partial.received();
         reporter.report(Event::Started { sha256, url: shown(url), size, resumed_at });
-        let mut came = 0;
-        let outcome =
-            receive(transport, &mut partial, sha256, url, options, reporter, &mut came).await;
+        let came = AtomicU64::new(0);
+        let worth_ranges = in_ranges && job.is_worth_ranges(url, size - resumed_at);
+        let outcome = if worth_ranges {
+            streams::receive(job, *partial, url, &came, &mut in_ranges).await
+        } else {
+            match receive(job, &mut partial, url, &came).await {
+                Ok(()) => partial.finish().await.map_err(Setback::Store),
+                Err(setback) => {
+                    // What arrived before the connection broke is worth keeping.
+                    if partial.flush().await.is_err() {
+                        drop(partial);
+                    }
+                    Err(setback)
+                }
+            }
+        };
+        let came = came.into_inner();
         received += came;
         let setback = match outcome {
-            Ok(()) => match partial.finish().await {
-                Ok(()) => return Ok(Fetched::Transferred { bytes: received }),
-                Err(cause) => Setback::Store(cause),
-            },
-            Err(setback) => {
-                // What arrived before the connection broke is worth keeping.
-                if partial.flush().await.is_err() {
-                    drop(partial);
-                }
-                setback
-            }
+            Ok(()) => return Ok(Fetched::Transferred { bytes: received }),
+            Err(setback) => setback,
         };
         // Bytes that turned out wrong are no progress, however much of them came.
         match setback {
@@ -251,24 +295,82 @@ async fn attempt_all(
     }
 }
 
+impl Job<'_> {
+    /// Whether the rest of the file is fetched in ranges.
+    fn is_worth_ranges(&self, url: &Url, left: u64) -> bool {
+        Ranged::is_supported()
+            && self.options.ranges.get() > 1
+            && self.size >= self.options.ranges_from
+            && left > 0
+            && url.scheme() != "file"
+    }
+
+    /// Asks for bytes; no longer than the longest time without a byte.
+    async fn ask(&self, request: Request) -> Result<Response, TransportError> {
+        let url = request.url.clone();
+        let answer = self.transport.fetch(request);
+        tokio::time::timeout(self.options.idle_timeout, answer)
+            .await
+            .unwrap_or_else(|_| Err(TransportError::new(&url, TransportErrorKind::TimedOut)))
+    }
+
+    /// The next piece of a body, within the bounds of time and rate.
+    async fn next(
+        &self,
+        response: &mut Response,
+        url: &Url,
+        window: &mut Window,
+    ) -> Result<Option<Bytes>, TransportError> {
+        let timed_out = || TransportError::new(url, TransportErrorKind::TimedOut);
+        let chunk = tokio::time::timeout(self.options.idle_timeout, response.body.chunk()).await;
+        let chunk = chunk.map_err(|_| timed_out())??;
+        let length = chunk.as_ref().map_or(0, Bytes::len) as u64;
+        if let Some(limit) = &self.options.rate_limit
+            && length > 0
+        {
+            limit.account(length).await;
+        }
+        if window.is_too_slow(length, self.options) { Err(timed_out()) } else { Ok(chunk) }
+    }
+}
+
+/// How much came since when.
+struct Window {
+    since: Instant,
+    bytes: u64,
+}
+
+impl Window {
+    fn new() -> Self {
+        Self { since: Instant::now(), bytes: 0 }
+    }
+
+    fn is_too_slow(&mut self, bytes: u64, options: &FetchOptions) -> bool {
+        self.bytes += bytes;
+        let elapsed = self.since.elapsed();
+        if elapsed < options.rate_window {
+            return false;
+        }
+        let expected = options.minimum_rate.saturating_mul(elapsed.as_secs());
+        let bytes = std::mem::replace(self, Self::new()).bytes;
+        bytes < expected
+    }
+}
+
+/// Receives a blob from its first missing byte on, in one piece.
 async fn receive(
-    transport: &dyn Transport,
+    job: &Job<'_>,
     partial: &mut Partial,
-    sha256: Sha256,
     url: &Url,
-    options: &FetchOptions,
-    reporter: &dyn Reporter,
-    came: &mut u64,
+    came: &AtomicU64,
 ) -> Result<(), Setback> {
     let size = partial.size();
     if partial.offset() == size {
         return Ok(());
     }
     let failed = |kind| Setback::Transport(TransportError::new(url, kind));
-    let timed_out = |_| failed(TransportErrorKind::TimedOut);
     let request = Request::new(url.clone()).from_offset(partial.offset());
-    let answer = tokio::time::timeout(options.idle_timeout, transport.fetch(request)).await;
-    let mut response = match answer.map_err(timed_out)? {
+    let mut response = match job.ask(request).await {
         Ok(response) => response,
         Err(error) => {
             if error.kind == TransportErrorKind::RangeNotSatisfiable && partial.offset() > 0 {
@@ -284,25 +386,14 @@ async fn receive(
     } else if response.offset != partial.offset() {
         return Err(failed(TransportErrorKind::Protocol));
     }
-    let mut window = (Instant::now(), 0u64);
-    loop {
-        let chunk = tokio::time::timeout(options.idle_timeout, response.body.chunk()).await;
-        let Some(chunk) = chunk.map_err(timed_out)?.map_err(Setback::Transport)? else { break };
-        let length = chunk.len() as u64;
-        *came += length;
+    let mut window = Window::new();
+    while let Some(chunk) =
+        job.next(&mut response, url, &mut window).await.map_err(Setback::Transport)?
+    {
+        came.fetch_add(chunk.len() as u64, Ordering::Relaxed);
         partial.write(&chunk).await.map_err(Setback::Store)?;
-        reporter.report(Event::Progressed { sha256, received: partial.offset(), size });
-        if let Some(limit) = &options.rate_limit {
-            limit.account(length).await;
-        }
-        window.1 += length;
-        let elapsed = window.0.elapsed();
-        if elapsed >= options.rate_window {
-            if window.1 < options.minimum_rate.saturating_mul(elapsed.as_secs()) {
-                return Err(failed(TransportErrorKind::TimedOut));
-            }
-            window = (Instant::now(), 0);
-        }
+        let received = partial.offset();
+        job.reporter.report(Event::Progressed { sha256: job.sha256, received, size });
     }
     if partial.offset() < size {
         return Err(failed(TransportErrorKind::Truncated));
@@ -322,13 +413,15 @@ pub async fn fetch_all(
     reporter: &dyn Reporter,
 ) -> Vec<Result<Fetched, FetchError>> {
     type One<'a> = BoxFuture<'a, (usize, Result<Fetched, FetchError>)>;
+    let transfers = &Semaphore::new(options.jobs.get());
     // Boxed, so that the compiler can see that the whole is `Send`.
     let mut fetches: Vec<One<'_>> = Vec::with_capacity(files.len());
     for (place, file) in files.iter().enumerate() {
         fetches.push(Box::pin(async move {
             let urls: Vec<Url> = file.paths.iter().map(|path| source.join(path)).collect();
+            let blob = (file.sha256, file.size);
             let fetched =
-                fetch(transport, store, file.sha256, file.size, &urls, options, reporter).await;
+                fetch_among(transport, store, blob, &urls, options, transfers, reporter).await;
             (place, fetched)
         }));
     }

@@ -107,6 +107,11 @@ impl fmt::Display for Filter {
 }
 
 impl Filter {
+    /// The field that is looked at.
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+
     /// Whether a text at the key meets the condition.
     pub fn matches_text(&self, text: &str) -> bool {
         let found = match &self.test {

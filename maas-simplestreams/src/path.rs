@@ -103,13 +103,19 @@ fn characters(text: &str) -> Result<(), UnsafeReason> {
     if text.is_empty() {
         return Err(UnsafeReason::Empty);
     }
-    if text.chars().any(char::is_control) {
+    // C1 controls take two bytes each; a path of plain ASCII is looked at byte by byte.
+    let has_control = if text.is_ascii() {
+        text.bytes().any(|byte| byte.is_ascii_control())
+    } else {
+        text.chars().any(char::is_control)
+    };
+    if has_control {
         return Err(UnsafeReason::ControlCharacter);
     }
     if text.contains('\\') {
         return Err(UnsafeReason::Backslash);
     }
-    let lower = text.to_ascii_lowercase();
+    let lower = if text.contains('%') { text.to_ascii_lowercase() } else { String::new() };
     if ["%2e", "%2f", "%5c", "%00"].iter().any(|encoded| lower.contains(encoded)) {
         return Err(UnsafeReason::EncodedSeparator);
     }
@@ -159,6 +165,26 @@ fn check_name(text: &str) -> Result<(), UnsafeReason> {
         return Err(UnsafeReason::LeadingDot);
     }
     Ok(())
+}
+
+/// Whether a text is a [`SafePath`].
+pub(crate) fn is_safe_path(text: &str) -> bool {
+    is_plain_path(text.as_bytes()) || check_path(text).is_ok()
+}
+
+/// What nearly every path looks like: short, of letters that mean nothing anywhere, no segment
+/// empty or starting with a dot.
+fn is_plain_path(text: &[u8]) -> bool {
+    let mut before = b'/';
+    for byte in text {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'+' | b'~' => {}
+            b'.' | b'/' if before != b'/' => {}
+            _ => return false,
+        }
+        before = *byte;
+    }
+    before != b'/' && text.len() <= LONGEST_NAME
 }
 
 impl SafePath {
@@ -326,6 +352,11 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn a_path_that_looks_plain_is_safe(text in "[ab./%:_-]{0,12}") {
+            prop_assert!(!is_plain_path(text.as_bytes()) || check_path(&text).is_ok());
+        }
+
         #[test]
         fn an_accepted_path_never_leaves_its_root(text in r"[a-z./%\\:]{0,12}") {
             if let Ok(path) = SafePath::new(&text) {

@@ -46,12 +46,23 @@ pub fn query<'a>(
 /// The flattened view of an item with `item_url` added: where its file is, as the tools write it
 /// (root and path, not percent-encoded).
 pub fn record<'a>(item: &ItemRef<'a>, source: &SourceUrl) -> BTreeMap<&'a str, Cow<'a, str>> {
-    let mut record = item.flattened();
-    if let Some(path) = record.get("path") {
-        let url = format!("{}{path}", source.root_as_given());
-        record.insert("item_url", url.into());
+    record_fields(item, source).into_iter().collect()
+}
+
+/// [`record`] as a list in order of name.
+pub fn record_fields<'a>(item: &ItemRef<'a>, source: &SourceUrl) -> Vec<(&'a str, Cow<'a, str>)> {
+    const URL: &str = "item_url";
+    let mut fields = item.flat_fields();
+    if let Ok(path) = fields.binary_search_by_key(&"path", |(name, _)| name)
+        && let Some((_, path)) = fields.get(path)
+    {
+        let url = Cow::Owned(source.root_as_given() + path);
+        match fields.binary_search_by_key(&URL, |(name, _)| name) {
+            Ok(place) => fields.splice(place..=place, [(URL, url)]).for_each(drop),
+            Err(place) => fields.insert(place, (URL, url)),
+        }
     }
-    record
+    fields
 }
 
 #[cfg(test)]

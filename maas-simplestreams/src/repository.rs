@@ -15,7 +15,8 @@ use fetcher::Fetcher;
 
 use crate::date::Timestamp;
 use crate::digest::Sha256;
-use crate::document::DocumentError;
+use crate::document::{DocumentError, Skim, text_of};
+use crate::filter::Filter;
 use crate::index::{self, Entry, Index};
 use crate::limits::LimitExceeded;
 use crate::path::{ContentId, SafePath};
@@ -160,6 +161,8 @@ pub struct Repository {
     source: Source,
     transport: Arc<dyn Transport>,
     start: Start,
+    /// Where the products stand in the document that the source starts from.
+    skim: Option<Skim>,
     /// Every index but the first one.
     nested: Vec<Document<Index>>,
     entries: Vec<(ContentId, Entry)>,
@@ -202,11 +205,12 @@ impl Repository {
             }
             other => other?,
         };
-        let start = fetcher.start(fetched)?;
+        let (start, skim) = fetcher.start(fetched)?;
         let mut repository = Self {
             source,
             transport,
             start,
+            skim,
             nested: Vec::new(),
             entries: Vec::new(),
             memory,
@@ -226,8 +230,13 @@ impl Repository {
             Start::Index(index) => (**index).clone(),
             Start::Products(document) => {
                 let text = document.verified_or_unverified();
-                let (head, _) = Products::outline(text, &self.source.limits).map_err(|cause| {
-                    RepositoryError::Document { path: document.path.clone(), cause }
+                let head = match &self.skim {
+                    Some(skim) => Products::head(text, skim),
+                    None => Products::outline(text, &self.source.limits).map(|(head, _)| head),
+                };
+                let head = head.map_err(|cause| RepositoryError::Document {
+                    path: document.path.clone(),
+                    cause,
                 })?;
                 if let Some(content_id) = head.content_id() {
                     self.entries.push((content_id, Entry::default()));
@@ -328,27 +337,45 @@ impl Repository {
         let products = document.verified_or_unverified();
         let names = products.products.names().map(str::to_owned).collect();
         let skipped = products.problems().len();
-        self.weigh_products(content_id, &entry, &document, products, names)?;
+        let digest = Some(Sha256::of(&document.raw));
+        self.weigh_products(content_id, &entry, &document, products, names, digest)?;
         self.alarm_skipped(content_id, skipped);
         Ok(document)
     }
 
     /// Like [`Self::products`], but reads the document product by product: `each` sees a document
-    /// with one product at a time. The document is verified and held against index and memory
-    /// before the first one. Memory holds little more than the text.
+    /// with one product at a time, and not those of which no item can meet the filters. The
+    /// document is verified and held against index and memory before the first one. Memory holds
+    /// little more than the text; the digest of the document is not worked out and not remembered.
     pub async fn scan_verified_or_unverified(
         &mut self,
         content_id: &ContentId,
+        filters: &[Filter],
         each: impl FnMut(&Products),
     ) -> Result<Document<Bytes>, RepositoryError> {
         let (entry, document) = self.text(content_id).await?;
         let limits = self.source.limits.clone();
         let refused = |cause| RepositoryError::Document { path: document.path.clone(), cause };
         let text = document.verified_or_unverified();
-        let (head, names) = Products::outline(text, &limits).map_err(refused)?;
-        let names = names.into_iter().collect();
-        self.weigh_products(content_id, &entry, &document, &head, names)?;
-        let skipped = Products::scan(text, &limits, each).map_err(refused)?.len();
+        let skim = match (&self.start, self.skim.take()) {
+            (Start::Products(_), Some(skim)) => Some(skim),
+            _ => Skim::of(text, &limits),
+        };
+        let skipped = if let Some(skim) = &skim {
+            let head = Products::head(text, skim).map_err(refused)?;
+            let names = skim.products.iter().map(|found| text_of(text, &found.name).to_owned());
+            self.weigh_products(content_id, &entry, &document, &head, names.collect(), None)?;
+            Products::scan_skimmed(text, skim, &limits, filters, each)
+        } else {
+            let (head, names) = Products::outline(text, &limits).map_err(refused)?;
+            let names = names.into_iter().collect();
+            self.weigh_products(content_id, &entry, &document, &head, names, None)?;
+            Products::scan(text, &limits, each)
+        };
+        let skipped = skipped.map_err(refused)?.len();
+        if matches!(self.start, Start::Products(_)) {
+            self.skim = skim;
+        }
         self.alarm_skipped(content_id, skipped);
         Ok(document)
     }
@@ -399,6 +426,7 @@ impl Repository {
         document: &Document<T>,
         products: &Products,
         names: BTreeSet<String>,
+        digest: Option<Sha256>,
     ) -> Result<(), RepositoryError> {
         let distrust =
             |cause| Err(RepositoryError::Distrusted { path: document.path.clone(), cause });
@@ -428,7 +456,7 @@ impl Repository {
         let seen = Remembered {
             updated: products.updated(),
             signed_at: newest(document.content.signers()),
-            digest: Some(Sha256::of(&document.raw)),
+            digest,
             names,
         };
         self.weigh(document, content_id.as_str(), seen, 0)

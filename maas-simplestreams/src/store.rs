@@ -1,22 +1,35 @@
 //! A content-addressed store on the local disk: one file per SHA-256, whole or not there.
 //!
-//! `blobs/sha256/ab/<digest>` holds finished blobs, `partial/<digest>` what is on its way. A blob
+//! `blobs/sha256/ab/<digest>` holds finished blobs, `partial/<digest>` what is on its way, and
+//! `partial/<digest>.ranges` which parts of it are there when several streams bring it. A blob
 //! appears under its name by a rename after its digest was checked and its bytes were flushed to
 //! the disk, so a crash at any moment leaves either nothing or the whole blob.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+
+mod partial;
+mod ranged;
+mod ranges;
 
 use bytes::BytesMut;
 use sha2::Digest as _;
 use tokio::io::{AsyncRead, AsyncReadExt};
 
+use partial::Parts;
+pub use partial::{Begun, Partial};
+pub use ranged::Ranged;
+use ranges::read_journal;
+
 use crate::digest::Sha256;
 
 /// Bytes that are hashed and written at once.
-const BLOCK: usize = 512 << 10;
+const BLOCK: usize = 256 << 10;
+
+/// The ending of journals.
+const JOURNAL: &str = "ranges";
 
 static IMPORTS: AtomicU64 = AtomicU64::new(0);
 
@@ -147,14 +160,26 @@ impl BlobStore {
         self.partials().join(sha256.to_string())
     }
 
+    /// Where it stands which ranges of a partial blob are there, when several streams write it.
+    fn journal_path(&self, sha256: &Sha256) -> PathBuf {
+        self.partials().join(format!("{sha256}.{JOURNAL}"))
+    }
+
     fn remove_abandoned_uploads(&self) -> Result<(), StoreError> {
         let partials = self.partials();
         for entry in fs::read_dir(&partials).map_err(io_error(&partials))? {
             let entry = entry.map_err(io_error(&partials))?;
+            let path = entry.path();
+            if path.extension().is_some_and(|ending| ending == JOURNAL) {
+                // A crash between the rename of the blob and the removal of its journal.
+                if !path.with_extension("").exists() {
+                    fs::remove_file(&path).map_err(io_error(&path))?;
+                }
+                continue;
+            }
             if !entry.file_name().to_string_lossy().starts_with("upload-") {
                 continue;
             }
-            let path = entry.path();
             let free = File::open(&path).is_ok_and(|file| file.try_lock().is_ok());
             if free {
                 fs::remove_file(&path).map_err(io_error(&path))?;
@@ -207,54 +232,6 @@ impl BlobStore {
     pub async fn begin(&self, sha256: Sha256, size: u64) -> Result<Begun, StoreError> {
         let store = self.clone();
         blocking(&self.root, move || store.begin_blocking(sha256, size)).await
-    }
-
-    fn begin_blocking(&self, sha256: Sha256, size: u64) -> Result<Begun, StoreError> {
-        let part = self.partial_path(&sha256);
-        loop {
-            let target = self.path(&sha256);
-            match fs::metadata(&target) {
-                Ok(facts) if facts.len() == size => return Ok(Begun::Present),
-                Ok(facts) => {
-                    let actual = facts.len();
-                    return Err(StoreError::SizeDiffers { sha256, expected: size, actual });
-                }
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => return Err(io_error(&target)(error)),
-            }
-            let mut file = OpenOptions::new()
-                .read(true)
-                .write(true)
-                .create(true)
-                .truncate(false)
-                .open(&part)
-                .map_err(io_error(&part))?;
-            match file.try_lock() {
-                Ok(()) => {}
-                Err(TryLockError::WouldBlock) => return Err(StoreError::Busy { sha256 }),
-                Err(TryLockError::Error(error)) => return Err(io_error(&part)(error)),
-            }
-            // Between opening and locking another writer may have finished and renamed the file.
-            if !is_same_file(&file, &part) {
-                continue;
-            }
-            let mut hasher = sha2::Sha256::new();
-            let mut written = file.metadata().map_err(io_error(&part))?.len();
-            if written > size {
-                file.set_len(0).map_err(io_error(&part))?;
-                written = 0;
-            }
-            hash_all(&mut file, &mut hasher).map_err(io_error(&part))?;
-            let parts = Parts { file, hasher };
-            return Ok(Begun::Partial(Box::new(Partial {
-                store: self.clone(),
-                sha256,
-                size,
-                written,
-                buffer: BytesMut::new(),
-                parts: Some(parts),
-            })));
-        }
     }
 
     /// Takes in bytes whose digest is not known yet, for instance an uploaded image.
@@ -319,47 +296,6 @@ impl BlobStore {
         self.import(bytes, u64::MAX).await
     }
 
-    /// Takes in a blob whose digest and size are known, from a reader that blocks.
-    #[cfg(feature = "archive")]
-    pub(crate) fn import_known_blocking(
-        &self,
-        mut reader: impl Read,
-        sha256: Sha256,
-        size: u64,
-    ) -> Result<(), StoreError> {
-        let path = self.partial_path(&sha256);
-        let Begun::Partial(mut partial) = self.begin_blocking(sha256, size)? else {
-            return Ok(());
-        };
-        let mut parts = partial.take_parts()?;
-        parts.file.set_len(0).map_err(io_error(&path))?;
-        parts.file.seek(SeekFrom::Start(0)).map_err(io_error(&path))?;
-        parts.hasher = sha2::Sha256::new();
-        let mut block = vec![0; BLOCK];
-        let mut received = 0;
-        loop {
-            let read = reader.read(&mut block).map_err(io_error(&path))?;
-            if read == 0 {
-                break;
-            }
-            received += read as u64;
-            if received > size {
-                return Err(StoreError::TooLong { sha256, size });
-            }
-            parts.write(block.get(..read).unwrap_or_default()).map_err(io_error(&path))?;
-        }
-        if received < size {
-            return Err(StoreError::TooShort { sha256, received, size });
-        }
-        let actual = Sha256::from_hasher(parts.hasher);
-        if actual != sha256 {
-            fs::remove_file(&path).map_err(io_error(&path))?;
-            return Err(StoreError::Digest { expected: sha256, actual });
-        }
-        parts.file.sync_all().map_err(io_error(&path))?;
-        self.keep(&path, &sha256)
-    }
-
     /// Takes over a file on the same file system whose digest the caller has computed, e.g. of an
     /// upload that arrived in pieces.
     pub async fn adopt(&self, file: &Path, sha256: &Sha256) -> Result<(), StoreError> {
@@ -396,11 +332,15 @@ impl BlobStore {
     /// Removes what an unfinished fetch left; whether there was anything. A fetch that is going on
     /// is left alone.
     pub async fn remove_partial(&self, sha256: &Sha256) -> Result<bool, StoreError> {
-        let path = self.partial_path(sha256);
+        let (path, journal) = (self.partial_path(sha256), self.journal_path(sha256));
         let sha256 = *sha256;
         blocking(&self.root, move || match File::open(&path) {
             Ok(file) => match file.try_lock() {
-                Ok(()) => fs::remove_file(&path).map(|()| true).map_err(io_error(&path)),
+                Ok(()) => {
+                    fs::remove_file(&path).map_err(io_error(&path))?;
+                    fs::remove_file(&journal).ok();
+                    Ok(true)
+                }
                 Err(TryLockError::WouldBlock) => Err(StoreError::Busy { sha256 }),
                 Err(TryLockError::Error(error)) => Err(io_error(&path)(error)),
             },
@@ -412,12 +352,17 @@ impl BlobStore {
 
     /// How many bytes of an unfinished fetch are there.
     pub async fn partial_size(&self, sha256: &Sha256) -> Result<u64, StoreError> {
-        let path = self.partial_path(sha256);
-        match tokio::fs::metadata(&path).await {
-            Ok(facts) => Ok(facts.len()),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
-            Err(error) => Err(io_error(&path)(error)),
-        }
+        let (path, journal) = (self.partial_path(sha256), self.journal_path(sha256));
+        blocking(&self.root, move || {
+            let length = match fs::metadata(&path) {
+                Ok(facts) => facts.len(),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
+                Err(error) => return Err(io_error(&path)(error)),
+            };
+            let scattered = read_journal(&journal, length).map_err(io_error(&journal))?;
+            Ok(scattered.map_or(length, |ranges| ranges.total()))
+        })
+        .await
     }
 
     /// Every blob, in order of digest. Files with other names are not the store's and are ignored.
@@ -464,136 +409,6 @@ impl BlobStore {
     }
 }
 
-/// What the start of a write finds.
-#[derive(Debug)]
-pub enum Begun {
-    /// The blob is there already.
-    Present,
-    /// Bytes are to be written.
-    Partial(Box<Partial>),
-}
-
-#[derive(Debug)]
-struct Parts {
-    file: File,
-    hasher: sha2::Sha256,
-}
-
-impl Parts {
-    fn write(&mut self, block: &[u8]) -> io::Result<()> {
-        self.file.write_all(block)?;
-        self.hasher.update(block);
-        Ok(())
-    }
-}
-
-/// A blob that is being written. Dropping it keeps what was written for a later attempt.
-#[derive(Debug)]
-pub struct Partial {
-    store: BlobStore,
-    sha256: Sha256,
-    size: u64,
-    written: u64,
-    buffer: BytesMut,
-    /// Away while a block is being written; a writer that was cancelled there is of no more use.
-    parts: Option<Parts>,
-}
-
-impl Partial {
-    /// How many bytes there are: where to go on.
-    pub fn offset(&self) -> u64 {
-        self.written + self.buffer.len() as u64
-    }
-
-    /// Bytes in all.
-    pub fn size(&self) -> u64 {
-        self.size
-    }
-
-    fn path(&self) -> PathBuf {
-        self.store.partial_path(&self.sha256)
-    }
-
-    fn take_parts(&mut self) -> Result<Parts, StoreError> {
-        let path = self.path();
-        self.parts
-            .take()
-            .ok_or_else(|| io_error(&path)(io::Error::other("the write was cancelled")))
-    }
-
-    /// Adds bytes; not one more than the size is ever written.
-    pub async fn write(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
-        if self.offset() + bytes.len() as u64 > self.size {
-            return Err(StoreError::TooLong { sha256: self.sha256, size: self.size });
-        }
-        self.buffer.extend_from_slice(bytes);
-        if self.buffer.len() >= BLOCK {
-            self.flush().await?;
-        }
-        Ok(())
-    }
-
-    /// Writes out what is buffered.
-    pub async fn flush(&mut self) -> Result<(), StoreError> {
-        if self.buffer.is_empty() {
-            return Ok(());
-        }
-        let mut parts = self.take_parts()?;
-        let block = self.buffer.split();
-        let length = block.len() as u64;
-        let path = self.path();
-        let parts = blocking(&self.store.root, move || {
-            parts.write(&block).map_err(io_error(&path))?;
-            Ok(parts)
-        })
-        .await?;
-        self.parts = Some(parts);
-        self.written += length;
-        Ok(())
-    }
-
-    /// Throws away what was written and starts from the first byte.
-    pub async fn restart(&mut self) -> Result<(), StoreError> {
-        self.buffer.clear();
-        let mut parts = self.take_parts()?;
-        let path = self.path();
-        let parts = blocking(&self.store.root, move || {
-            parts.file.set_len(0).map_err(io_error(&path))?;
-            parts.file.seek(SeekFrom::Start(0)).map_err(io_error(&path))?;
-            parts.hasher = sha2::Sha256::new();
-            Ok(parts)
-        })
-        .await?;
-        self.parts = Some(parts);
-        self.written = 0;
-        Ok(())
-    }
-
-    /// Checks the digest, flushes to the disk and gives the blob its name.
-    ///
-    /// When bytes are missing, what is there stays for a later attempt; when the digest differs,
-    /// it is removed.
-    pub async fn finish(mut self) -> Result<(), StoreError> {
-        self.flush().await?;
-        let Parts { file, hasher } = self.take_parts()?;
-        let (received, size, expected) = (self.written, self.size, self.sha256);
-        if received < size {
-            return Err(StoreError::TooShort { sha256: expected, received, size });
-        }
-        let (store, path) = (self.store.clone(), self.path());
-        blocking(&self.store.root, move || {
-            let actual = Sha256::from_hasher(hasher);
-            if actual != expected {
-                fs::remove_file(&path).map_err(io_error(&path))?;
-                return Err(StoreError::Digest { expected, actual });
-            }
-            file.sync_all().map_err(io_error(&path))?;
-            store.keep(&path, &expected)
-        })
-        .await
-    }
-}
-
 struct RemoveOnDrop(PathBuf);
 
 impl Drop for RemoveOnDrop {
@@ -612,15 +427,24 @@ pub(crate) fn digest_of_file(path: &Path) -> io::Result<Sha256> {
 
 /// Reads a file to its end into a hasher.
 fn hash_all(file: &mut File, hasher: &mut sha2::Sha256) -> io::Result<()> {
+    hash_start(file, u64::MAX, hasher)
+}
+
+/// Reads the first bytes of a file into a hasher and leaves the file there.
+fn hash_start(file: &mut File, length: u64, hasher: &mut sha2::Sha256) -> io::Result<()> {
     file.seek(SeekFrom::Start(0))?;
     let mut block = vec![0; BLOCK];
-    loop {
-        let read = file.read(&mut block)?;
+    let mut left = length;
+    while left > 0 {
+        let most = usize::try_from(left).unwrap_or(BLOCK).min(BLOCK);
+        let read = file.read(block.get_mut(..most).unwrap_or_default())?;
         if read == 0 {
-            return Ok(());
+            break;
         }
         hasher.update(block.get(..read).unwrap_or_default());
+        left -= read as u64;
     }
+    Ok(())
 }
 
 #[cfg(unix)]

@@ -3,11 +3,17 @@
 use std::collections::HashSet;
 use std::fmt;
 use std::marker::PhantomData;
+use std::ops::Range;
 use std::sync::Arc;
 
-use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{
+    DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor,
+};
 
-use super::{DocumentError, Level, LevelSeed, NameSeed, Problem, Reader, ValueSeed};
+use super::{
+    Complaint, DocumentError, Level, LevelSeed, NameSeed, Pedigree, Problem, Reader, Skim, Skimmed,
+    ValueSeed, check_fields, path_of,
+};
 use crate::limits::Limits;
 use crate::ordered::Tags;
 
@@ -26,8 +32,69 @@ pub(crate) fn outline<L: Level>(
     match (outline, reader.refusal) {
         (_, Some(refusal)) => Err(refusal),
         (Err(cause), None) => Err(DocumentError::Json(cause)),
-        (Ok(outline), None) => Ok(outline),
+        (Ok((tags, names)), None) => {
+            check_top(&tags)?;
+            Ok((tags, names))
+        }
     }
+}
+
+/// Checks the fields of the top level as those of the levels below are.
+fn check_top(tags: &Tags) -> Result<(), DocumentError> {
+    let refused = |cause| DocumentError::UnsafePath { pedigree: Pedigree::default(), cause };
+    path_of(tags).map_err(refused)?;
+    check_fields(tags).map_err(|complaint| match complaint {
+        Complaint::Field { field, .. } => DocumentError::Field { field },
+        _ => DocumentError::Json(serde_json::Error::custom("the document is refused")),
+    })
+}
+
+/// Reads the fields of the top level of a text that was skimmed.
+pub(crate) fn read_top(text: &[u8], skim: &Skim) -> Result<Tags, DocumentError> {
+    let mut tags = Tags::new();
+    for (name, value) in &skim.tags {
+        let value = part(text, value);
+        let value = serde_json::from_slice(value).map_err(DocumentError::Json)?;
+        tags.insert(text_of(text, name), value);
+    }
+    check_top(&tags)?;
+    Ok(tags)
+}
+
+fn part<'t>(text: &'t [u8], range: &Range<usize>) -> &'t [u8] {
+    text.get(range.clone()).unwrap_or_default()
+}
+
+/// A key without escapes.
+pub(crate) fn text_of<'t>(text: &'t [u8], range: &Range<usize>) -> &'t str {
+    std::str::from_utf8(part(text, range)).unwrap_or_default()
+}
+
+/// Reads those products of a text that was skimmed which `wanted` asks for, one after the other.
+/// Answers with what was skipped of them.
+pub(crate) fn scan_skimmed<L: Level>(
+    text: &[u8],
+    skim: &Skim,
+    limits: &Limits,
+    wanted: &dyn Fn(&Skimmed) -> bool,
+    each: &mut dyn FnMut(Arc<str>, L::Child),
+) -> Result<Vec<Problem>, DocumentError> {
+    let mut reader = Reader::new(limits);
+    for product in skim.products.iter().filter(|product| wanted(product)) {
+        let name = text_of(text, &product.name);
+        reader.pedigree.push(name.to_owned());
+        let mut deserializer = serde_json::Deserializer::from_slice(part(text, &product.value));
+        let seed = LevelSeed { reader: &mut reader, level: PhantomData::<L::Child> };
+        let child = seed.deserialize(&mut deserializer);
+        if let Some(refusal) = reader.refusal.take() {
+            return Err(refusal);
+        }
+        reader.pedigree.pop();
+        if let Some(child) = child.map_err(DocumentError::Json)? {
+            each(name.into(), child);
+        }
+    }
+    Ok(reader.problems)
 }
 
 /// Reads the children of the outermost level one by one and hands each over before the next one

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use futures_util::StreamExt;
+use tokio::sync::Semaphore;
 use url::Url;
 
 use super::plan::Plan;
@@ -14,7 +15,7 @@ use super::state::{Held, Inventory, Metadata, State};
 use super::{MirrorError, MirrorOptions, STATE_DIRECTORY};
 use crate::date::Timestamp;
 use crate::digest::Sha256;
-use crate::fetch::{FetchError, Fetched, fetch};
+use crate::fetch::{FetchError, Fetched, fetch_among};
 use crate::path::SafePath;
 use crate::publish::write_file;
 use crate::report::Reporter;
@@ -193,17 +194,18 @@ impl Mirror {
         options: &MirrorOptions,
         reporter: &dyn Reporter,
     ) -> Result<u64, MirrorError> {
+        let transfers = &Semaphore::new(options.fetch.jobs.get());
         let fetches = wanted.iter().map(|file| async move {
             let roots = std::iter::once(source).chain(&options.alternatives);
             let urls: Vec<Url> =
                 roots.flat_map(|root| file.paths.iter().map(|path| root.join(path))).collect();
-            let answer = fetch(
+            let answer = fetch_among(
                 transport,
                 &self.store,
-                file.sha256,
-                file.size,
+                (file.sha256, file.size),
                 &urls,
                 &options.fetch,
+                transfers,
                 reporter,
             );
             (file.paths.first(), answer.await)

@@ -93,7 +93,11 @@ impl<'a> ItemRef<'a> {
     /// The flattened view: every scalar of every level as a string, inner levels over outer ones,
     /// with the names of product, version and item added.
     pub fn flattened(&self) -> BTreeMap<&'a str, Cow<'a, str>> {
-        let mut fields = BTreeMap::new();
+        self.flat_fields().into_iter().collect()
+    }
+
+    /// [`Self::flattened`] as a list in order of name.
+    pub fn flat_fields(&self) -> Vec<(&'a str, Cow<'a, str>)> {
         let aliases = self.products.tags.get("_aliases").and_then(Value::as_object);
         let names = [
             None,
@@ -101,19 +105,25 @@ impl<'a> ItemRef<'a> {
             Some(("version_name", self.version_name)),
             Some(("item_name", self.item_name)),
         ];
-        for (tags, name) in self.levels().into_iter().zip(names) {
+        let levels = self.levels();
+        let most = levels.iter().map(|tags| tags.len() + 1).sum();
+        let mut fields: Vec<(&'a str, Cow<'a, str>)> = Vec::with_capacity(most);
+        for (tags, name) in levels.into_iter().zip(names) {
             if let Some((key, name)) = name {
-                fields.insert(key, Cow::Borrowed(name));
+                fields.push((key, Cow::Borrowed(name)));
             }
-            for (key, value) in tags.iter() {
-                insert_flat(&mut fields, key, value);
-            }
+            let own = tags.iter();
+            fields.extend(own.filter_map(|(key, value)| Some((key, flat_value(value)?))));
             for added in aliases.into_iter().flat_map(|aliases| maps_for(aliases, tags)) {
-                for (key, value) in added {
-                    insert_flat(&mut fields, key, value);
-                }
+                let added = added.iter();
+                fields.extend(added.filter_map(|(key, value)| Some((&**key, flat_value(value)?))));
             }
         }
+        // The sort keeps equal names in order, and of those the last one, the innermost, counts.
+        fields.sort_by(|(one, _), (other, _)| one.cmp(other));
+        fields.reverse();
+        fields.dedup_by(|later, earlier| later.0 == earlier.0);
+        fields.reverse();
         fields
     }
 
@@ -169,12 +179,6 @@ fn maps_for<'a>(
 /// What aliases say about one field of a level; the last one wins, and all win over the level.
 fn aliased<'a>(aliases: &'a Map<String, Value>, tags: &'a Tags, field: &str) -> Option<&'a Value> {
     maps_for(aliases, tags).rev().find_map(|map| map.get(field))
-}
-
-fn insert_flat<'a>(fields: &mut BTreeMap<&'a str, Cow<'a, str>>, key: &'a str, value: &'a Value) {
-    if let Some(text) = flat_value(value) {
-        fields.insert(key, text);
-    }
 }
 
 /// A scalar as a string, in the spelling that the filters of the simplestreams tools compare with.

@@ -1,6 +1,7 @@
 //! The products file (`products:1.0`): products, their versions, and the items of each.
 
 mod flat;
+mod narrow;
 
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
@@ -9,7 +10,8 @@ pub(crate) use flat::flat_value;
 pub use flat::{File, ItemRef};
 
 use crate::date::Timestamp;
-use crate::document::{self, DocumentError, Level, Nothing, Problem};
+use crate::document::{self, DocumentError, Level, Nothing, Problem, Skim};
+use crate::filter::Filter;
 use crate::limits::{LimitExceeded, Limits};
 use crate::ordered::{Ordered, Tags};
 use crate::path::ContentId;
@@ -102,6 +104,54 @@ impl Products {
             holder.products = [(name, product)].into_iter().collect();
             each(&holder);
         })
+    }
+
+    /// Like [`Self::scan`], but passes over products of which no item can meet the filters: their
+    /// text is checked, nothing is built. A product that `each` sees may still hold no item that
+    /// does. Skipped entries are those of the products that were read.
+    pub fn scan_matching(
+        text: &[u8],
+        limits: &Limits,
+        filters: &[Filter],
+        each: impl FnMut(&Self),
+    ) -> Result<Vec<Problem>, DocumentError> {
+        if text.len() as u64 > limits.products_bytes {
+            let limit = limits.products_bytes;
+            return Err(DocumentError::Limit(LimitExceeded::Bytes { limit }));
+        }
+        match Skim::of(text, limits) {
+            Some(skim) => Self::scan_skimmed(text, &skim, limits, filters, each),
+            None => Self::scan(text, limits, each),
+        }
+    }
+
+    /// [`Self::scan_matching`] of a text that was skimmed already.
+    pub(crate) fn scan_skimmed(
+        text: &[u8],
+        skim: &Skim,
+        limits: &Limits,
+        filters: &[Filter],
+        mut each: impl FnMut(&Self),
+    ) -> Result<Vec<Problem>, DocumentError> {
+        let head = Self::head(text, skim)?;
+        let mut holder = head.clone();
+        document::scan_skimmed::<Self>(
+            text,
+            skim,
+            limits,
+            &|product| narrow::may_match(text, product, &head, filters),
+            &mut |name, product| {
+                holder.products = [(name, product)].into_iter().collect();
+                each(&holder);
+            },
+        )
+    }
+
+    /// The fields of the top level of a text that was skimmed.
+    pub(crate) fn head(text: &[u8], skim: &Skim) -> Result<Self, DocumentError> {
+        let head = Self { tags: document::read_top(text, skim)?, ..Self::default() };
+        head.check_head()?;
+        Ok(head)
     }
 
     /// Checks format and content id.

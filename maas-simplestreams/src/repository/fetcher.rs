@@ -8,11 +8,11 @@ use serde::Deserialize;
 
 use super::{Authenticity, Document, RepositoryError, Source, Start, Unverified};
 use crate::date::Timestamp;
-use crate::document::DocumentError;
+use crate::document::{DocumentError, Skim};
 use crate::index::Index;
 use crate::limits::Limits;
 use crate::path::SafePath;
-use crate::products;
+use crate::products::{self, Products};
 use crate::signature::clearsign::unverified_text;
 use crate::signature::{Refused, Verified};
 use crate::transport::{Request, Transport, TransportError, TransportErrorKind};
@@ -90,7 +90,7 @@ impl Fetcher<'_> {
         let Some(verifier) = self.source.verifier.as_deref() else {
             let text = if clearsigned {
                 match unverified_text(&raw) {
-                    Ok(Cow::Borrowed(_)) => raw.clone(),
+                    Ok(Cow::Borrowed(text)) => raw.slice_ref(text),
                     Ok(Cow::Owned(text)) => text.into(),
                     Err(cause) => return Err(refused(Refused::Malformed(cause))),
                 }
@@ -102,7 +102,11 @@ impl Fetcher<'_> {
             return Ok(Document { path, raw, etag, detached_signature: None, content });
         };
         let (detached_signature, verified) = if clearsigned {
-            (None, Verified::from_clearsigned(&raw, verifier, self.now).map_err(refused)?)
+            (
+                None,
+                Verified::from_clearsigned_bytes(raw.clone(), verifier, self.now)
+                    .map_err(refused)?,
+            )
         } else {
             let signature_path = path
                 .with_suffix(".gpg")
@@ -126,7 +130,19 @@ impl Fetcher<'_> {
     }
 
     /// Decides by `format` whether the first document is an index or a products file.
-    pub(super) fn start(&self, fetched: Document<Bytes>) -> Result<Start, RepositoryError> {
+    ///
+    /// Answers also with where the products stand, when that was found out on the way.
+    pub(super) fn start(
+        &self,
+        fetched: Document<Bytes>,
+    ) -> Result<(Start, Option<Skim>), RepositoryError> {
+        let text = fetched.verified_or_unverified();
+        let skim = Skim::of(text, &self.source.limits);
+        if let Some(skim) = skim
+            && Products::head(text, &skim).is_ok()
+        {
+            return Ok((Start::Products(Box::new(fetched)), Some(skim)));
+        }
         let head: Head =
             serde_json::from_slice(fetched.verified_or_unverified()).map_err(|cause| {
                 RepositoryError::Document {
@@ -135,9 +151,9 @@ impl Fetcher<'_> {
                 }
             })?;
         if head.format.as_deref() == Some(products::FORMAT) {
-            Ok(Start::Products(Box::new(fetched)))
+            Ok((Start::Products(Box::new(fetched)), None))
         } else {
-            self.index(fetched).map(|document| Start::Index(Box::new(document)))
+            self.index(fetched).map(|document| (Start::Index(Box::new(document)), None))
         }
     }
 

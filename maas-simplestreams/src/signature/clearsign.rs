@@ -17,7 +17,9 @@ const HASH_LINES: usize = 16;
 pub struct Clearsigned<'a> {
     /// What the signature covers: lines joined by `\n`, dash escapes undone, blanks at line ends
     /// dropped, no line end after the last line.
-    pub signed: Vec<u8>,
+    ///
+    /// Borrowed from the document when nothing in it had to be undone, as in nearly all.
+    pub signed: Cow<'a, [u8]>,
     /// The armored signature block.
     pub signature: &'a [u8],
 }
@@ -73,6 +75,21 @@ pub enum Malformed {
     },
 }
 
+impl Malformed {
+    /// The same in a document where this many lines stand before.
+    fn further_down(mut self, lines: usize) -> Self {
+        match &mut self {
+            Self::ArmorHeader { line }
+            | Self::UnescapedDash { line }
+            | Self::CarriageReturn { line }
+            | Self::SignatureBlock { line }
+            | Self::Trailing { line } => *line += lines,
+            Self::Header | Self::NotUtf8 | Self::NoBlankLine | Self::NoSignature | Self::NoEnd => {}
+        }
+        self
+    }
+}
+
 /// One line and where the next one starts.
 struct Line<'a> {
     number: usize,
@@ -81,25 +98,40 @@ struct Line<'a> {
     text: &'a str,
 }
 
-fn lines(text: &str) -> impl Iterator<Item = Line<'_>> {
-    let mut start = 0;
-    let mut number = 0;
-    std::iter::from_fn(move || {
-        let rest = text.get(start..).filter(|rest| !rest.is_empty())?;
-        let (line, length) = match rest.find('\n') {
+/// The lines of a text.
+struct Lines<'a> {
+    text: &'a str,
+    start: usize,
+    number: usize,
+}
+
+impl<'a> Lines<'a> {
+    /// From a place on; `number` lines stand before it.
+    fn at(text: &'a str, start: usize, number: usize) -> Self {
+        Self { text, start, number }
+    }
+
+    /// Where the next line starts.
+    fn place(&self) -> usize {
+        self.start
+    }
+}
+
+impl<'a> Iterator for Lines<'a> {
+    type Item = Line<'a>;
+
+    fn next(&mut self) -> Option<Line<'a>> {
+        let start = self.start;
+        let rest = self.text.get(start..).filter(|rest| !rest.is_empty())?;
+        let (line, length) = match memchr::memchr(b'\n', rest.as_bytes()) {
             Some(end) => (rest.get(..end)?, end + 1),
             None => (rest, rest.len()),
         };
-        number += 1;
-        let line = Line {
-            number,
-            start,
-            next: start + length,
-            text: line.strip_suffix('\r').unwrap_or(line),
-        };
-        start += length;
-        Some(line)
-    })
+        self.number += 1;
+        self.start += length;
+        let text = line.strip_suffix('\r').unwrap_or(line);
+        Some(Line { number: self.number, start, next: self.start, text })
+    }
 }
 
 fn is_hash_line(line: &str) -> bool {
@@ -121,7 +153,7 @@ impl<'a> Clearsigned<'a> {
             return Err(Malformed::Header);
         }
         let text = std::str::from_utf8(document).map_err(|_| Malformed::NotUtf8)?;
-        let mut lines = lines(text);
+        let mut lines = Lines::at(text, 0, 0);
         if lines.next().is_none_or(|line| line.text != BEGIN) {
             return Err(Malformed::Header);
         }
@@ -136,12 +168,25 @@ impl<'a> Clearsigned<'a> {
                 return Err(Malformed::ArmorHeader { line: line.number });
             }
         }
+        let body = lines.place();
+        if let Some(length) = plain_body(document.get(body..).unwrap_or_default()) {
+            let (signed, rest) = document.split_at(body).1.split_at(length);
+            // The line end before the signature block belongs to the frame.
+            let start = document.len() - rest.len() + 1;
+            // Lines are counted only when one of them is to be named.
+            let signature =
+                signature_block(document, Lines::at(text, start, 0)).map_err(|error| {
+                    let before = document.get(..start).unwrap_or_default();
+                    error.further_down(memchr::memchr_iter(b'\n', before).count())
+                })?;
+            return Ok(Self { signed: Cow::Borrowed(signed), signature });
+        }
         let mut signed: Vec<u8> = Vec::with_capacity(document.len());
         let mut first = true;
-        let signature_start = loop {
+        let start = loop {
             let line = lines.next().ok_or(Malformed::NoSignature)?;
             if line.text == SIGNATURE {
-                break line.start;
+                break line;
             }
             let content = match line.text.strip_prefix("- ") {
                 Some(escaped) => escaped,
@@ -158,30 +203,61 @@ impl<'a> Clearsigned<'a> {
             }
             signed.extend_from_slice(content.trim_end_matches([' ', '\t']).as_bytes());
         };
-        let signature_end = loop {
-            let line = lines.next().ok_or(Malformed::NoEnd)?;
-            if line.text.trim_end_matches([' ', '\t']) == END {
-                break line.next;
-            }
-            if !is_armor(line.text.trim_end_matches([' ', '\t'])) {
-                return Err(Malformed::SignatureBlock { line: line.number });
-            }
-        };
-        for line in lines {
-            if !line.text.trim().is_empty() {
-                return Err(Malformed::Trailing { line: line.number });
-            }
-        }
-        let signature = document.get(signature_start..signature_end).unwrap_or_default();
-        Ok(Self { signed, signature })
+        let signature = signature_block(document, Lines::at(text, start.start, start.number - 1))?;
+        Ok(Self { signed: Cow::Owned(signed), signature })
     }
+}
+
+/// The length of the text before the signature block when it can be taken as it stands: no
+/// carriage return, no dash at the start of a line, no blank at the end of one.
+fn plain_body(rest: &[u8]) -> Option<usize> {
+    let mut before = 0;
+    let frame = [SIGNATURE, "\n"].concat();
+    for end in memchr::memchr_iter(b'\n', rest) {
+        if end > before && matches!(rest.get(end - 1), Some(b' ' | b'\t')) {
+            return None;
+        }
+        before = end + 1;
+        if rest.get(before) == Some(&b'-') {
+            let is_frame =
+                rest.get(before..).is_some_and(|rest| rest.starts_with(frame.as_bytes()));
+            let text = rest.get(..end)?;
+            let is_plain = is_frame && text.first() != Some(&b'-');
+            return (is_plain && memchr::memchr(b'\r', text).is_none()).then_some(end);
+        }
+    }
+    None
+}
+
+/// The signature block that the lines start with; nothing but white space may follow.
+fn signature_block<'a>(document: &'a [u8], mut lines: Lines<'_>) -> Result<&'a [u8], Malformed> {
+    let start = lines.place();
+    let mut is_first = true;
+    let end = loop {
+        let line = lines.next().ok_or(Malformed::NoEnd)?;
+        if std::mem::take(&mut is_first) {
+            continue;
+        }
+        if line.text.trim_end_matches([' ', '\t']) == END {
+            break line.next;
+        }
+        if !is_armor(line.text.trim_end_matches([' ', '\t'])) {
+            return Err(Malformed::SignatureBlock { line: line.number });
+        }
+    };
+    for line in lines {
+        if !line.text.trim_matches([' ', '\t']).is_empty() {
+            return Err(Malformed::Trailing { line: line.number });
+        }
+    }
+    Ok(document.get(start..end).unwrap_or_default())
 }
 
 /// The text between header and signature without any check: for operators who chose to skip
 /// verification of a source that only publishes clearsigned documents.
 pub(crate) fn unverified_text(document: &[u8]) -> Result<Cow<'_, [u8]>, Malformed> {
     if document.starts_with(b"-----BEGIN PGP") {
-        Clearsigned::split(document).map(|parts| Cow::Owned(parts.signed))
+        Clearsigned::split(document).map(|parts| parts.signed)
     } else {
         Ok(Cow::Borrowed(document))
     }
@@ -204,7 +280,7 @@ mod tests {
     #[test]
     fn the_strict_form_is_taken_apart() {
         let parts = Clearsigned::split(GOOD.as_bytes()).unwrap();
-        assert_eq!(parts.signed, b"{\n-x\n}");
+        assert_eq!(*parts.signed, *b"{\n-x\n}");
         assert!(parts.signature.starts_with(b"-----BEGIN PGP SIGNATURE"));
         assert!(parts.signature.ends_with(b"-----END PGP SIGNATURE-----\n"));
     }
@@ -212,7 +288,7 @@ mod tests {
     #[test]
     fn crlf_and_blanks_after_the_end_are_harmless() {
         let crlf = GOOD.replace('\n', "\r\n") + " \r\n\n";
-        assert_eq!(Clearsigned::split(crlf.as_bytes()).unwrap().signed, b"{\n-x\n}");
+        assert_eq!(Clearsigned::split(crlf.as_bytes()).unwrap().signed[..], *b"{\n-x\n}");
     }
 
     #[test]
@@ -264,7 +340,7 @@ mod tests {
             let plain = lines.iter().all(|line| !line.starts_with("- ") || line.starts_with('-'));
             prop_assume!(plain);
             let parts = Clearsigned::split(document.as_bytes()).unwrap();
-            prop_assert_eq!(String::from_utf8(parts.signed).unwrap(), expected.join("\n"));
+            prop_assert_eq!(String::from_utf8(parts.signed.into_owned()).unwrap(), expected.join("\n"));
         }
 
         #[test]

@@ -8,6 +8,7 @@ mod openpgp;
 #[cfg(feature = "openpgp")]
 mod policy;
 
+use std::borrow::Cow;
 use std::fmt;
 
 use bytes::Bytes;
@@ -232,9 +233,23 @@ impl Verified<Bytes> {
         verifier: &dyn Verifier,
         now: Timestamp,
     ) -> Result<Self, Refused> {
-        let parts = Clearsigned::split(document).map_err(Refused::Malformed)?;
+        Self::from_clearsigned_bytes(Bytes::copy_from_slice(document), verifier, now)
+    }
+
+    /// Like [`Self::from_clearsigned`], of a document that is shared: nothing is copied when the
+    /// text stands in it as it was signed.
+    pub fn from_clearsigned_bytes(
+        document: Bytes,
+        verifier: &dyn Verifier,
+        now: Timestamp,
+    ) -> Result<Self, Refused> {
+        let parts = Clearsigned::split(&document).map_err(Refused::Malformed)?;
         let signers = verifier.verify(&parts.signed, SignedForm::Text, parts.signature, now)?;
-        Ok(Self { content: parts.signed.into(), signers })
+        let content = match parts.signed {
+            Cow::Borrowed(text) => document.slice_ref(text),
+            Cow::Owned(text) => text.into(),
+        };
+        Ok(Self { content, signers })
     }
 
     /// Verifies a document with its detached signature (`.json` and `.json.gpg`).

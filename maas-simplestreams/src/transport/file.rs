@@ -36,6 +36,33 @@ impl Body for Piece {
             Ok((read > 0).then(|| buffer.freeze()))
         })
     }
+
+    fn rest(&mut self) -> BoxFuture<'_, Option<Result<Bytes, TransportError>>> {
+        Box::pin(async move {
+            let read = async {
+                let mut file = self.file.try_clone().await?.into_std().await;
+                let length = self.left;
+                tokio::task::spawn_blocking(move || {
+                    let mut whole = Vec::with_capacity(usize::try_from(length).unwrap_or(0));
+                    std::io::Read::read_to_end(
+                        &mut std::io::Read::take(&mut file, length),
+                        &mut whole,
+                    )?;
+                    Ok::<_, std::io::Error>(whole)
+                })
+                .await?
+            };
+            let whole = match read.await {
+                Ok(whole) => whole,
+                Err(error) => return Some(Err(failed(&self.url, error))),
+            };
+            if whole.len() as u64 != self.left {
+                return Some(Err(TransportError::new(&self.url, TransportErrorKind::Truncated)));
+            }
+            self.left = 0;
+            Some(Ok(whole.into()))
+        })
+    }
 }
 
 fn failed(url: &Url, error: std::io::Error) -> TransportError {

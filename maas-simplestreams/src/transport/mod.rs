@@ -109,6 +109,9 @@ impl Response {
         if self.length.is_some_and(|length| length > limit) {
             return Err(too_long());
         }
+        if let Some(whole) = self.body.rest().await {
+            return whole;
+        }
         let announced = self.length.and_then(|length| usize::try_from(length).ok());
         let mut whole = BytesMut::with_capacity(announced.unwrap_or(0));
         while let Some(chunk) = self.body.chunk().await? {
@@ -143,6 +146,12 @@ impl fmt::Debug for Response {
 pub trait Body: Send {
     /// The next piece; `None` at the end.
     fn chunk(&mut self) -> BoxFuture<'_, Result<Option<Bytes>, TransportError>>;
+
+    /// Everything that is left, of a body whose length is known and true, when one piece costs
+    /// less than many; `None` when it is to be read piece by piece.
+    fn rest(&mut self) -> BoxFuture<'_, Option<Result<Bytes, TransportError>>> {
+        Box::pin(std::future::ready(None))
+    }
 }
 
 /// A body that is there already.

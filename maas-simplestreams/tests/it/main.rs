@@ -5,6 +5,7 @@
 #[cfg(feature = "cli")]
 mod cli;
 mod fuzz;
+mod fuzz_targets;
 mod http;
 #[cfg(feature = "cli")]
 mod kill;

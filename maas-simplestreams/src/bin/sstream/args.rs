@@ -133,8 +133,8 @@ pub(crate) struct Mirror {
     /// The document to start from, relative to the root.
     #[arg(long, value_name = "PATH")]
     pub(crate) path: Option<String>,
-    /// How many files are fetched at once.
-    #[arg(long, default_value = "4", value_name = "N")]
+    /// How many transfers go on at once, of files or of ranges of a large file.
+    #[arg(long, default_value = "6", value_name = "N")]
     pub(crate) jobs: NonZeroUsize,
     /// Say what would be done, and do nothing.
     #[arg(long)]

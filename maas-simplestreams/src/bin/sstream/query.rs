@@ -1,11 +1,10 @@
 //! `sstream query`.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::io::{BufWriter, Write};
 use std::process::ExitCode;
 
-use maas_simplestreams::query::{query, record};
+use maas_simplestreams::query::{query, record_fields};
 use maas_simplestreams::repository::Repository;
 use maas_simplestreams::trust::TrustMemory;
 use maas_simplestreams::work::Retention;
@@ -13,7 +12,8 @@ use maas_simplestreams::work::Retention;
 use crate::args::Query;
 use crate::{Answer, open};
 
-type Record<'a> = BTreeMap<&'a str, Cow<'a, str>>;
+/// The flattened fields of an item, in order of name.
+type Record<'a> = [(&'a str, Cow<'a, str>)];
 
 /// Fills `%(field)s`; a field that an item does not have is empty.
 fn fill(template: &str, record: &Record<'_>) -> String {
@@ -23,7 +23,8 @@ fn fill(template: &str, record: &Record<'_>) -> String {
         line.push_str(before);
         match after.split_once(")s") {
             Some((field, after)) => {
-                line.push_str(record.get(field).map_or("", |text| text));
+                let found = record.iter().find(|(name, _)| *name == field);
+                line.push_str(found.map_or("", |(_, text)| text));
                 rest = after;
             }
             None => {
@@ -46,7 +47,7 @@ pub(crate) async fn run(arguments: Query) -> Answer {
         Repository::open(source, transport, TrustMemory::default(), open::now()).await?;
     let retention = arguments.max.map_or(Retention::AsSource, Retention::Newest);
     let as_json = is_json(&arguments);
-    let mut out = BufWriter::new(std::io::stdout().lock());
+    let mut out = BufWriter::with_capacity(1 << 18, std::io::stdout().lock());
     let mut first = true;
     let root = repository.source().url().clone();
     for (content_id, entry) in repository.entries().to_vec() {
@@ -56,14 +57,16 @@ pub(crate) async fn run(arguments: Query) -> Answer {
         }
         // Written product by product: memory holds the text and one product.
         let mut written = Ok(());
-        let scanned = repository.scan_verified_or_unverified(&content_id, |products| {
-            for item in query(products, &arguments.filters, retention) {
-                if written.is_ok() {
-                    written = write_item(&mut out, &arguments, &record(&item, &root), first);
-                    first = false;
+        let scanned =
+            repository.scan_verified_or_unverified(&content_id, &arguments.filters, |products| {
+                for item in query(products, &arguments.filters, retention) {
+                    if written.is_ok() {
+                        written =
+                            write_item(&mut out, &arguments, &record_fields(&item, &root), first);
+                        first = false;
+                    }
                 }
-            }
-        });
+            });
         scanned.await?;
         written?;
     }
@@ -109,6 +112,12 @@ fn write_record(out: &mut impl Write, record: &Record<'_>) -> std::io::Result<()
 
 /// A JSON string with everything beyond ASCII escaped, as the Python tools print it.
 fn write_ascii(out: &mut impl Write, text: &str) -> std::io::Result<()> {
+    let is_plain = |byte: u8| (b' '..=b'~').contains(&byte) && byte != b'"' && byte != b'\\';
+    if text.bytes().all(is_plain) {
+        out.write_all(b"\"")?;
+        out.write_all(text.as_bytes())?;
+        return out.write_all(b"\"");
+    }
     let quoted = serde_json::to_string(text)?;
     for letter in quoted.chars() {
         if letter == '\u{7f}' || letter.is_ascii() {

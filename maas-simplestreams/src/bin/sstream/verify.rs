@@ -29,7 +29,7 @@ pub(crate) async fn run(arguments: Verify) -> Answer {
     let clearsigned = arguments.document.ends_with(".sjson")
         || document.starts_with(b"-----BEGIN PGP SIGNED MESSAGE-----");
     let verified = if clearsigned {
-        Verified::from_clearsigned(&document, &*verifier, now)
+        Verified::from_clearsigned_bytes(document, &*verifier, now)
     } else {
         let signature = read(&format!("{}.gpg", arguments.document)).await?;
         Verified::from_detached(document, &signature, &*verifier, now)
