@@ -131,7 +131,7 @@ async fn command(region: Arc<Region>, request: Request, action: Action) -> Resul
         Action::Deploy => return deploy(&region, &request, &machine, comment).await,
         // Releasing what is released, or being released, is done already.
         Action::Release if matches!(machine.status, Status::Releasing | Status::Ready) => {
-            return reply(&machine);
+            return reply(&region, &machine).await;
         }
         Action::Release => release_event(&region, &machine, &request, comment).await?,
         Action::Abort => Event::Abort { actor, comment },
@@ -145,7 +145,8 @@ async fn command(region: Arc<Region>, request: Request, action: Action) -> Resul
         Action::PowerOn => Event::PowerOn { actor },
         Action::PowerOff => Event::PowerOff { actor },
     };
-    reply(&applied(region.apply(&machine.system_id, &event, Extras::default()).await)?)
+    let applied = applied(region.apply(&machine.system_id, &event, Extras::default()).await)?;
+    reply(&region, &applied).await
 }
 
 /// What `commission` does to this machine, by the form's parameters.
@@ -232,7 +233,7 @@ async fn deploy(
     let endpoints = region.endpoints_for(machine, request);
     let actor = actor(request)?;
     let deployed = deploy::deploy(region, machine, &actor, &order, &endpoints, comment).await?;
-    reply(&deployed)
+    reply(&region, &deployed).await
 }
 
 async fn preview(region: Arc<Region>, request: Request) -> Result<Reply, Problem> {
@@ -280,7 +281,7 @@ async fn set_owner_data(region: Arc<Region>, request: Request) -> Result<Reply, 
             Ok(Vec::new())
         })
         .await?;
-    reply(&changed)
+    reply(&region, &changed).await
 }
 
 async fn set_storage_layout(region: Arc<Region>, request: Request) -> Result<Reply, Problem> {
@@ -293,7 +294,7 @@ async fn set_storage_layout(region: Arc<Region>, request: Request) -> Result<Rep
             Ok(Vec::new())
         })
         .await?;
-    reply(&changed)
+    reply(&region, &changed).await
 }
 
 async fn set_network(region: Arc<Region>, request: Request) -> Result<Reply, Problem> {
@@ -306,7 +307,7 @@ async fn set_network(region: Arc<Region>, request: Request) -> Result<Reply, Pro
             Ok(Vec::new())
         })
         .await?;
-    reply(&changed)
+    reply(&region, &changed).await
 }
 
 fn must_be_configurable(machine: &Machine, what: &str) -> Result<(), Problem> {

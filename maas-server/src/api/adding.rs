@@ -78,18 +78,19 @@ async fn create(region: Arc<Region>, request: Request) -> Result<Reply, Problem>
     let told = told(&region, request.fields())?;
     let commission = request.fields().flag("commission")?.unwrap_or(!anonymous);
     if anonymous {
-        return reply(&enlist(&region, told, commission).await?);
+        return reply(&region, &enlist(&region, told, commission).await?).await;
     }
     let machine = add(&region, told, Machine::added).await?;
     let record = record(format!("({}) - added", actor(&request)?.username), "Request to add");
     region.edit::<ApplyError>(&machine.system_id, |_| Ok(vec![record.clone()])).await?;
     if !commission {
-        return reply(&machine);
+        return reply(&region, &machine).await;
     }
     let event = super::actions::commission_event(&region, &machine, &request).await?;
-    reply(&crate::problems::applied(
+    let commissioning = crate::problems::applied(
         region.apply(&machine.system_id, &event, Extras::default()).await,
-    )?)
+    )?;
+    reply(&region, &commissioning).await
 }
 
 /// A machine makes itself known: one that was seen before is updated, so that enlisting twice

@@ -9,6 +9,7 @@ use super::actor;
 use super::constraints::Constraints;
 use super::machines::MACHINES;
 use super::view::machine::full;
+use super::view::places::Places;
 use crate::http::{Operation, Param, Problem, Reply, Request, post};
 use crate::problems::applied;
 use crate::region::{AllocateError, Extras, Region};
@@ -66,7 +67,7 @@ async fn allocate(region: Arc<Region>, request: Request) -> Result<Reply, Proble
         AllocateError::NoMatch => Problem::Conflict(constraints.no_match()),
         other => other.into(),
     })?;
-    let mut view = full(&machine);
+    let mut view = full(&machine, &Places::load(&region).await?);
     view["constraints_by_type"] = constraints.by_type(&machine);
     Reply::json(&view)
 }

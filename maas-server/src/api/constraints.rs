@@ -4,8 +4,8 @@ use maas_core::machine::Machine;
 use serde_json::{Value, json};
 
 use super::view::machine::{architecture, fqdn};
-use super::view::places::SPACE;
 use crate::http::{Fields, Problem};
+use maas_core::ipam::NO_SPACE as SPACE;
 
 /// The constraints that are matched.
 const KNOWN: [&str; 13] = [

@@ -12,6 +12,7 @@ use serde_json::json;
 use super::actor;
 use super::adding::{FIELDS, parameters};
 use super::view;
+use super::view::places::Places;
 use crate::http::{Access, Fields, Operation, Param, Problem, Reply, Request, delete, get, put};
 use crate::names;
 use crate::problems::NO_MACHINE;
@@ -75,8 +76,8 @@ pub(super) async fn find(
 }
 
 /// A machine as an answer.
-pub(super) fn reply(machine: &Machine) -> Result<Reply, Problem> {
-    Reply::json(&view::machine::full(machine))
+pub(super) async fn reply(region: &Region, machine: &Machine) -> Result<Reply, Problem> {
+    Reply::json(&view::machine::full(machine, &Places::load(region).await?))
 }
 
 async fn list(region: Arc<Region>, request: Request) -> Result<Reply, Problem> {
@@ -87,7 +88,9 @@ async fn list(region: Arc<Region>, request: Request) -> Result<Reply, Problem> {
         allows(&actor, machine, Permission::View)
             && (domains.is_empty() || domains.contains(&machine.domain))
     });
-    Reply::json(&visible.map(view::machine::full).collect::<Vec<_>>())
+    let places = Places::load(&region).await?;
+    let views: Vec<_> = visible.map(|machine| view::machine::full(machine, &places)).collect();
+    Reply::json(&views)
 }
 
 async fn list_allocated(region: Arc<Region>, request: Request) -> Result<Reply, Problem> {
@@ -95,11 +98,14 @@ async fn list_allocated(region: Arc<Region>, request: Request) -> Result<Reply, 
     let Some((mut filter, _)) = filter(request.fields())? else { return Reply::json(&[(); 0]) };
     filter.owners = vec![actor.username];
     let machines = region.store.machines(&filter).await.map_err(Problem::internal)?;
-    Reply::json(&machines.iter().map(view::machine::full).collect::<Vec<_>>())
+    let places = Places::load(&region).await?;
+    let views: Vec<_> =
+        machines.iter().map(|machine| view::machine::full(machine, &places)).collect();
+    Reply::json(&views)
 }
 
 async fn read(region: Arc<Region>, request: Request) -> Result<Reply, Problem> {
-    reply(&find(&region, &request, Permission::View).await?)
+    reply(&region, &find(&region, &request, Permission::View).await?).await
 }
 
 async fn update(region: Arc<Region>, request: Request) -> Result<Reply, Problem> {
@@ -168,7 +174,7 @@ async fn update(region: Arc<Region>, request: Request) -> Result<Reply, Problem>
             Ok(Vec::new())
         })
         .await?;
-    reply(&changed)
+    reply(&region, &changed).await
 }
 
 async fn remove(region: Arc<Region>, request: Request) -> Result<Reply, Problem> {

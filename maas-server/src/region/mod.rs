@@ -18,6 +18,7 @@ pub use controller::{AllocateError, ApplyError, Extras};
 use crate::config::Config;
 use crate::http::Request;
 use crate::images::Images;
+use crate::ipam::Ipam;
 use crate::metrics::Metrics;
 use crate::power::Drivers;
 use crate::store::Store;
@@ -29,6 +30,8 @@ pub struct Region {
     pub store: Arc<dyn Store>,
     /// Boot sources and boot resources.
     pub images: Images,
+    /// Networks, and addresses that are given out.
+    pub ipam: Ipam,
     /// Power drivers.
     pub drivers: Drivers,
     /// Settings.
@@ -54,6 +57,7 @@ impl Region {
         Self {
             store,
             images,
+            ipam: Ipam::default(),
             drivers: Drivers::default(),
             config,
             metrics: Metrics::default(),

@@ -4,10 +4,10 @@ use maas_core::machine::Machine;
 use maas_core::machine::hardware::{Interface, InterfaceKind};
 use serde_json::{Value, json};
 
-use super::places;
+use super::places::Places;
 
 /// All interfaces; before commissioning, those that the MAC addresses tell of.
-pub(crate) fn all(machine: &Machine) -> Vec<Value> {
+pub(crate) fn all(machine: &Machine, places: &Places) -> Vec<Value> {
     let found = &machine.hardware.interfaces;
     if found.is_empty() {
         return machine
@@ -20,15 +20,19 @@ pub(crate) fn all(machine: &Machine) -> Vec<Value> {
                     mac_address: Some(mac.clone()),
                     ..Interface::default()
                 };
-                one(machine, index, &interface)
+                one(machine, places, index, &interface)
             })
             .collect();
     }
-    found.iter().enumerate().map(|(index, interface)| one(machine, index, interface)).collect()
+    found
+        .iter()
+        .enumerate()
+        .map(|(index, interface)| one(machine, places, index, interface))
+        .collect()
 }
 
 /// The interface that the machine boots from, or null.
-pub(crate) fn boot(machine: &Machine) -> Value {
+pub(crate) fn boot(machine: &Machine, places: &Places) -> Value {
     let Some(boot) = machine
         .boot
         .boot_mac
@@ -37,13 +41,13 @@ pub(crate) fn boot(machine: &Machine) -> Value {
     else {
         return Value::Null;
     };
-    all(machine)
+    all(machine, places)
         .into_iter()
         .find(|interface| interface["mac_address"].as_str() == Some(boot))
         .unwrap_or(Value::Null)
 }
 
-fn one(machine: &Machine, index: usize, interface: &Interface) -> Value {
+fn one(machine: &Machine, places: &Places, index: usize, interface: &Interface) -> Value {
     let id = index + 1;
     let system_id = &machine.system_id;
     let boots = interface.mac_address.is_some() && interface.mac_address == machine.boot.boot_mac;
@@ -59,7 +63,7 @@ fn one(machine: &Machine, index: usize, interface: &Interface) -> Value {
     json!({
         "system_id": system_id, "id": id, "name": interface.name, "type": kind(interface.kind),
         "mac_address": interface.mac_address, "parents": interface.parents, "children": children,
-        "tags": [], "enabled": true, "vlan": places::default_vlan(),
+        "tags": [], "enabled": true, "vlan": places.default_vlan(),
         "links": [{"id": id, "mode": mode}], "params": "", "discovered": null,
         "effective_mtu": interface.mtu.unwrap_or(1500), "vendor": interface.vendor,
         "product": interface.product, "firmware_version": interface.firmware_version,

@@ -6,28 +6,29 @@ use maas_core::machine::hardware::Hardware;
 use maas_core::machine::{Machine, PowerState};
 use serde_json::{Map, Value, json};
 
-use super::{block_device, interface, or_unknown, places, script_result};
+use super::places::Places;
+use super::{block_device, interface, or_unknown, script_result};
 
 /// The whole object.
-pub(crate) fn full(machine: &Machine) -> Value {
+pub(crate) fn full(machine: &Machine, places: &Places) -> Value {
     let mut object = Map::new();
-    identity(machine, &mut object);
+    identity(machine, places, &mut object);
     lifecycle(machine, &mut object);
-    hardware(machine, &mut object);
+    hardware(machine, places, &mut object);
     scripts(machine, &mut object);
     Value::Object(object)
 }
 
-fn identity(machine: &Machine, object: &mut Map<String, Value>) {
+fn identity(machine: &Machine, places: &Places, object: &mut Map<String, Value>) {
     add(
         object,
         json!({
             "system_id": machine.system_id, "hostname": machine.hostname,
-            "fqdn": fqdn(machine), "domain": places::domain(&machine.domain),
+            "fqdn": fqdn(machine), "domain": places.domain(&machine.domain),
             "description": machine.description, "hardware_uuid": machine.hardware_uuid,
             "architecture": architecture(machine), "min_hwe_kernel": machine.min_hwe_kernel,
-            "tag_names": machine.tags, "zone": places::zone(&machine.zone),
-            "pool": places::pool(&machine.pool), "parent": null, "node_type": 0,
+            "tag_names": machine.tags, "zone": places.zone(&machine.zone),
+            "pool": places.pool(&machine.pool), "parent": null, "node_type": 0,
             "node_type_name": "Machine", "disable_ipv4": false, "address_ttl": null,
             "is_dpu": false, "enable_hw_sync": false, "enable_kernel_crash_dump": false,
             "last_sync": null, "sync_interval": null, "next_sync": null,
@@ -57,7 +58,7 @@ fn lifecycle(machine: &Machine, object: &mut Map<String, Value>) {
     );
 }
 
-fn hardware(machine: &Machine, object: &mut Map<String, Value>) {
+fn hardware(machine: &Machine, places: &Places, object: &mut Map<String, Value>) {
     let hardware = &machine.hardware;
     let disks = block_device::all(machine);
     let numa: Vec<Value> = hardware
@@ -84,7 +85,8 @@ fn hardware(machine: &Machine, object: &mut Map<String, Value>) {
             "cpu_count": hardware.cpu_count, "cpu_speed": hardware.cpu_speed,
             "memory": hardware.memory, "storage": megabytes(hardware.storage()),
             "hardware_info": hardware_info(hardware), "numanode_set": numa,
-            "interface_set": interface::all(machine), "boot_interface": interface::boot(machine),
+            "interface_set": interface::all(machine, places),
+            "boot_interface": interface::boot(machine, places),
             "ip_addresses": addresses,
             "default_gateways": {"ipv4": {"gateway_ip": null, "link_id": null},
                                  "ipv6": {"gateway_ip": null, "link_id": null}},

@@ -1,23 +1,74 @@
-//! Where a machine is: domain, pool, zone and the network that every interface starts in.
+//! Where a machine is: domain, pool, zone and networks.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use maas_core::ipam::{DEFAULT_VLAN, Networks};
 use serde_json::{Value, json};
 
-/// MAAS's number of the untagged VLAN of the first fabric; clients look for it.
-pub(crate) const DEFAULT_VLAN: u64 = 5001;
+use super::network;
+use crate::http::Problem;
+use crate::region::Region;
 
-/// MAAS's word for the space of networks that belong to none.
-pub(crate) const SPACE: &str = "undefined";
+/// Everything that the JSON of machines refers to, read once for all machines of an answer: a list
+/// is a constant number of queries.
+#[derive(Debug)]
+pub(crate) struct Places {
+    /// Fabrics, VLANs, subnets, domains.
+    pub(crate) networks: Arc<Networks>,
+    domains: BTreeMap<String, Value>,
+}
 
-/// A DNS domain.
-pub(crate) fn domain(name: &str) -> Value {
-    json!({
-        "id": 0, "name": name, "authoritative": true, "ttl": null, "is_default": true,
-        "resource_record_count": 0, "resource_uri": "/MAAS/api/2.0/domains/0/",
-    })
+impl Places {
+    /// As they are now.
+    pub(crate) async fn load(region: &Region) -> Result<Self, Problem> {
+        let networks = region.ipam.networks(&*region.store).await.map_err(Problem::internal)?;
+        Ok(Self::of(networks))
+    }
+
+    pub(crate) fn of(networks: Arc<Networks>) -> Self {
+        let domains = networks
+            .domains()
+            .iter()
+            .map(|(id, domain)| (domain.name.clone(), network::domain(&networks, id, domain)))
+            .collect();
+        Self { networks, domains }
+    }
+
+    /// The DNS domain of that name. One that was deleted under a machine is shown without number's
+    /// meaning, as the client's schema wants an object.
+    pub(crate) fn domain(&self, name: &str) -> Value {
+        self.domains.get(name).cloned().unwrap_or_else(|| {
+            json!({
+                "id": 0, "name": name, "authoritative": false, "ttl": null, "is_default": false,
+                "resource_record_count": 0, "resource_uri": "/MAAS/api/2.0/domains/0/",
+            })
+        })
+    }
+
+    /// A VLAN, or null when there is no such VLAN.
+    pub(crate) fn vlan(&self, id: u64) -> Value {
+        network::vlan(&self.networks, id)
+    }
+
+    /// The untagged VLAN of the first fabric.
+    pub(crate) fn default_vlan(&self) -> Value {
+        self.vlan(DEFAULT_VLAN)
+    }
+
+    /// A zone.
+    pub(crate) fn zone(&self, name: &str) -> Value {
+        zone(name)
+    }
+
+    /// A resource pool.
+    pub(crate) fn pool(&self, name: &str) -> Value {
+        pool(name)
+    }
 }
 
 /// A zone.
-pub(crate) fn zone(name: &str) -> Value {
+fn zone(name: &str) -> Value {
     json!({
         "id": 1, "name": name, "description": "",
         "resource_uri": format!("/MAAS/api/2.0/zones/{name}/"),
@@ -25,19 +76,9 @@ pub(crate) fn zone(name: &str) -> Value {
 }
 
 /// A resource pool.
-pub(crate) fn pool(name: &str) -> Value {
+fn pool(name: &str) -> Value {
     json!({
         "id": 0, "name": name, "description": if name == "default" { "Default pool" } else { "" },
         "resource_uri": "/MAAS/api/2.0/resourcepool/0/",
-    })
-}
-
-/// The untagged VLAN of the first fabric.
-pub(crate) fn default_vlan() -> Value {
-    json!({
-        "id": DEFAULT_VLAN, "name": "untagged", "vid": 0, "fabric": "fabric-0", "fabric_id": 0,
-        "mtu": 1500, "dhcp_on": true, "external_dhcp": null, "relay_vlan": null,
-        "primary_rack": null, "secondary_rack": null, "space": SPACE,
-        "resource_uri": format!("/MAAS/api/2.0/vlans/{DEFAULT_VLAN}/"),
     })
 }
