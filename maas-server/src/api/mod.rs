@@ -10,6 +10,7 @@ mod configuration;
 mod constraints;
 mod dates;
 mod events;
+mod ipam;
 mod machines;
 mod results;
 mod ssh_keys;
@@ -41,6 +42,7 @@ pub fn operations() -> Vec<Operation<Region>> {
         actions::operations(),
         results::operations(),
         events::operations(),
+        ipam::operations(),
         boot_sources::operations(),
         boot_resources::operations(),
     ]
