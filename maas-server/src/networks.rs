@@ -1,12 +1,14 @@
 //! The networks around the machines, as one answer or one change needs them: loaded once, whatever
 //! the number of machines.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use maas_core::ipam::{Networks, SubnetSpecifier};
 use maas_core::machine::interface::Places;
 use serde_json::{Value, json};
 
+use crate::api::view::network;
 use crate::http::Problem;
 use crate::region::Region;
 
@@ -15,12 +17,18 @@ use crate::region::Region;
 pub(crate) struct Snapshot {
     pub(crate) networks: Arc<Networks>,
     pub(crate) places: Arc<Places>,
+    domains: Arc<BTreeMap<String, Value>>,
 }
 
 impl Snapshot {
     pub(crate) fn new(networks: Arc<Networks>) -> Self {
         let places = Arc::new(Places::from(&*networks));
-        Self { networks, places }
+        let domains = networks
+            .domains()
+            .iter()
+            .map(|(id, domain)| (domain.name.clone(), network::domain(&networks, id, domain)))
+            .collect();
+        Self { networks, places, domains: Arc::new(domains) }
     }
 
     /// The subnet with this number, CIDR or name.
@@ -35,30 +43,22 @@ impl Snapshot {
 
     /// A VLAN as interfaces show it; null when it is gone.
     pub(crate) fn vlan(&self, id: u64) -> Value {
-        let Some(vlan) = self.networks.vlans().get(id) else { return Value::Null };
-        let fabric = self.networks.fabrics().get(vlan.fabric_id).map_or("", |it| &*it.name);
-        json!({
-            "id": id, "name": vlan.name, "vid": vlan.vid.number(), "fabric": fabric,
-            "fabric_id": vlan.fabric_id, "mtu": vlan.mtu.bytes(), "dhcp_on": vlan.dhcp_on,
-            "external_dhcp": null, "relay_vlan": vlan.relay_vlan,
-            "primary_rack": vlan.primary_rack, "secondary_rack": vlan.secondary_rack,
-            "space": self.networks.space_name(id),
-            "resource_uri": format!("/MAAS/api/2.0/vlans/{id}/"),
-        })
+        network::vlan(&self.networks, id)
     }
 
     /// A subnet as links show it; null when it is gone.
     pub(crate) fn subnet(&self, id: u64) -> Value {
-        let Some(subnet) = self.networks.subnets().get(id) else { return Value::Null };
-        json!({
-            "id": id, "name": subnet.name, "description": subnet.description,
-            "vlan": self.vlan(subnet.vlan_id), "space": self.networks.space_name(subnet.vlan_id),
-            "cidr": subnet.cidr, "gateway_ip": subnet.gateway_ip,
-            "dns_servers": subnet.dns_servers, "rdns_mode": subnet.rdns_mode as u8,
-            "active_discovery": subnet.active_discovery, "allow_dns": subnet.allow_dns,
-            "allow_proxy": subnet.allow_proxy, "managed": subnet.managed,
-            "disabled_boot_architectures": subnet.disabled_boot_architectures,
-            "resource_uri": format!("/MAAS/api/2.0/subnets/{id}/"),
+        network::subnet(&self.networks, id)
+    }
+
+    /// The DNS domain of that name. One that was deleted under a machine is still an object:
+    /// clients refuse null.
+    pub(crate) fn domain(&self, name: &str) -> Value {
+        self.domains.get(name).cloned().unwrap_or_else(|| {
+            json!({
+                "id": 0, "name": name, "authoritative": false, "ttl": null, "is_default": false,
+                "resource_record_count": 0, "resource_uri": "/MAAS/api/2.0/domains/0/",
+            })
         })
     }
 }

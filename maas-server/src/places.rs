@@ -191,17 +191,34 @@ impl Catalogue {
 
     /// A device as the API shows it.
     pub(crate) fn show_device(&self, device: &Device) -> Value {
-        let mut view = crate::api::view::device::full(device, &self.networks);
-        view["zone"] = named(&self.zones, &device.zone);
-        view
+        crate::api::view::device::full(device, self)
+    }
+
+    /// Without any place but the defaults.
+    #[cfg(test)]
+    pub(crate) fn empty() -> Self {
+        let networks = Snapshot::new(std::sync::Arc::default());
+        Self { zones: Vec::new(), pools: Vec::new(), networks }
+    }
+
+    /// The networks.
+    pub(crate) const fn networks(&self) -> &Snapshot {
+        &self.networks
+    }
+
+    /// A zone by name.
+    pub(crate) fn zone(&self, name: &str) -> Value {
+        named(&self.zones, name)
+    }
+
+    /// A resource pool by name.
+    pub(crate) fn pool(&self, name: &str) -> Value {
+        named(&self.pools, name)
     }
 
     /// A machine as the API shows it.
     pub(crate) fn show(&self, machine: &Machine) -> Value {
-        let mut view = crate::api::view::machine::full(machine, &self.networks);
-        view["zone"] = named(&self.zones, &machine.zone);
-        view["pool"] = named(&self.pools, &machine.pool);
-        view
+        crate::api::view::machine::full(machine, self)
     }
 }
 

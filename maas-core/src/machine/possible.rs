@@ -33,6 +33,7 @@ pub fn possible_commands(machine: &Machine, actor: &Actor) -> Vec<PossibleComman
         hwe_kernel: String::new(),
         ephemeral: false,
         plan_digest: String::new(),
+        arrival: Default::default(),
     };
     let commands = [
         (

@@ -8,7 +8,6 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::version::MAAS_VERSION;
-use super::view;
 use crate::entropy;
 use crate::http::{Access, Operation, Problem, Reply, Request, get};
 use crate::places::{self, Zone};
@@ -83,30 +82,7 @@ async fn power(_: Arc<Region>, _: Request) -> Result<Reply, Problem> {
 
 /// Parameters of each driver in the form that MAAS's clients fill forms from.
 async fn drivers(region: Arc<Region>, _: Request) -> Result<Reply, Problem> {
-    let drivers: Vec<Value> = region
-        .drivers
-        .iter()
-        .map(|driver| {
-            let fields: Vec<Value> = driver
-                .settings()
-                .iter()
-                .map(|setting| {
-                    json!({
-                        "name": setting.name, "label": setting.label,
-                        "required": setting.required, "secret": setting.secret,
-                        "field_type": if setting.secret { "password" } else { "string" },
-                        "choices": [], "default": "", "scope": "bmc",
-                    })
-                })
-                .collect();
-            json!({
-                "driver_type": "power", "name": driver.name(), "description": driver.name(),
-                "fields": fields, "missing_packages": [], "chassis": false,
-                "can_probe": false, "queryable": driver.name() != "manual",
-            })
-        })
-        .collect();
-    Reply::json(&drivers)
+    Reply::json(&crate::power::describe(region.drivers.iter()))
 }
 
 async fn this(region: &Region, below: &str) -> Result<Value, Problem> {
@@ -135,7 +111,7 @@ async fn this(region: &Region, below: &str) -> Result<Value, Problem> {
         .into();
     Ok(json!({
         "system_id": id, "hostname": hostname, "fqdn": format!("{hostname}.maas"),
-        "domain": view::places::domain("maas"), "description": "", "node_type": 4,
+        "domain": region.networks().await?.domain("maas"), "description": "", "node_type": 4,
         "node_type_name": "Region and rack controller",
         "architecture": format!("{}/generic", debian_architecture()),
         "version": MAAS_VERSION, "service_set": services, "zone": zone, "owner": null,

@@ -11,7 +11,6 @@ use maas_core::machine::{Actor, Role};
 use maas_netconfig::Mac;
 
 use super::actor;
-use super::view;
 use crate::clock;
 use crate::devices::{self, Device};
 use crate::entropy;

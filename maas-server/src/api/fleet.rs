@@ -113,7 +113,7 @@ async fn commission(
     request: &Request,
     machines: Vec<Machine>,
 ) -> Result<Reply, Problem> {
-    let catalogue = Catalogue::load(&*region.store).await.map_err(Problem::internal)?;
+    let catalogue = Catalogue::load(region).await?;
     let mut accepted = Vec::new();
     for machine in machines.into_iter().filter(|machine| machine.status == Status::New) {
         let event = super::actions::commission_event(region, &machine, request).await?;

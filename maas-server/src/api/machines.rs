@@ -12,7 +12,7 @@ use serde_json::json;
 use super::actor;
 use super::adding::{FIELDS, parameters};
 use super::view;
-use crate::http::{Access, Operation, Param, Problem, Reply, Request, delete, get, put};
+use crate::http::{Access, Fields, Operation, Param, Problem, Reply, Request, delete, get, put};
 use crate::names;
 use crate::places::Catalogue;
 use crate::problems::NO_MACHINE;
@@ -107,7 +107,7 @@ async fn update(region: Arc<Region>, request: Request) -> Result<Reply, Problem>
         .map(str::parse::<maas_core::machine::Architecture>)
         .transpose()
         .map_err(|error| Problem::field("architecture", error.to_string()))?;
-    let (description, domain) = (text("description")?, text("domain")?);
+    let (description, domain) = (text("description")?, known_domain(&region, fields).await?);
     let (pool, zone) = (text("pool")?, text("zone")?);
     let filled = |name: &Option<String>| name.clone().filter(|text| !text.is_empty());
     let (pool, zone) = (filled(&pool), filled(&zone));
@@ -163,6 +163,15 @@ async fn update(region: Arc<Region>, request: Request) -> Result<Reply, Problem>
         })
         .await?;
     reply(&region, &changed).await
+}
+
+/// The domain that a form names, if it names one.
+async fn known_domain(region: &Region, fields: &Fields) -> Result<Option<String>, Problem> {
+    let Some(given) = fields.filled("domain")? else { return Ok(None) };
+    let networks = super::ipam::networks(region).await?;
+    super::ipam::known_domain(&networks, Some(given))
+        .map(Some)
+        .map_err(|message| Problem::field("domain", message))
 }
 
 pub(super) async fn remove(region: Arc<Region>, request: Request) -> Result<Reply, Problem> {

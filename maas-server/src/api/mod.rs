@@ -19,6 +19,7 @@ mod explain;
 mod files;
 mod fleet;
 mod interfaces;
+mod ipam;
 mod list;
 mod login;
 mod machines;
@@ -70,6 +71,7 @@ pub fn operations() -> Vec<Operation<Region>> {
         events::operations(),
         explain::operations(),
         preseeds::operations(),
+        ipam::operations(),
         boot_sources::operations(),
         storage::operations(),
         boot_resources::operations(),

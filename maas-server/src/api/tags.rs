@@ -149,7 +149,7 @@ async fn machines(region: Arc<Region>, request: Request) -> Result<Reply, Proble
     let actor = actor(&request)?;
     let filter = MachineFilter { tags: vec![tag.value.name], ..MachineFilter::all() };
     let machines = region.store.machines(&filter).await.map_err(Problem::internal)?;
-    let catalogue = Catalogue::load(&*region.store).await.map_err(Problem::internal)?;
+    let catalogue = Catalogue::load(&region).await?;
     let visible = machines.iter().filter(|machine| allows(&actor, machine, Permission::View));
     Reply::json(&visible.map(|machine| catalogue.show(machine)).collect::<Vec<_>>())
 }

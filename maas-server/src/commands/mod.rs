@@ -2,9 +2,9 @@
 
 mod apikey;
 mod demo;
+mod dhcp_config;
 mod image;
 mod oauth;
-mod dhcp_config;
 mod serve;
 mod simulate;
 mod user;

@@ -1,5 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
+use std::sync::Arc;
+
 use maas_core::machine::{Precondition, Role};
 
 use super::*;
@@ -84,7 +86,8 @@ async fn only_machines_that_are_ready_or_allocated_are_deployed() {
     let machine = machine(1);
     let order = Order::read(&form(&[])).unwrap();
     let endpoints = Endpoints::new("127.0.0.1".to_owned());
-    let refused =
-        deploy(&region, &machine, &alice(), &order, &endpoints, String::new()).await.unwrap_err();
+    let refused = deploy(Arc::new(region), machine, alice(), order, None, endpoints, String::new())
+        .await
+        .unwrap_err();
     assert!(matches!(refused, Problem::Conflict(_)), "{refused:?}");
 }

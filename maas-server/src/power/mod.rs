@@ -18,7 +18,7 @@ use std::time::Duration;
 use maas_core::id::SystemId;
 use maas_core::machine::{Power, PowerState};
 
-pub use self::setting::Setting;
+pub use self::setting::{Setting, describe};
 
 /// A boxed future, so that drivers can be kept in one list.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;

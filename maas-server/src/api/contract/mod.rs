@@ -161,6 +161,7 @@ impl World {
                 hwe_kernel: String::new(),
                 ephemeral: false,
                 plan_digest: String::new(),
+                arrival: maas_core::machine::Arrival::default(),
             });
         }
         change(&mut machine);

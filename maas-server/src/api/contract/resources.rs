@@ -40,7 +40,8 @@ async fn tags_are_given_taken_renamed_and_end_with_their_machines() {
         (1, &json!(one_id))
     );
     assert_eq!(world.get("tags/gpu/?op=devices").await.json(), json!([]));
-    let options = crate::places::kernel_options(&world.region, Some(&world.stored(&one).await));
+    let tagged = world.stored(&one).await;
+    let options = crate::places::kernel_options(&world.region, Some(&tagged));
     assert_eq!(options.await.unwrap(), "nomodeset");
 
     let renamed = world.call("root", "PUT", "tags/gpu/", &[("name", "card")]).await;

@@ -8,31 +8,32 @@ use serde_json::{Map, Value, json};
 
 use super::interface::Shown;
 use super::storage::StorageView;
-use super::{or_unknown, places, script_result};
+use super::{or_unknown, script_result};
 use crate::networks::Snapshot;
+use crate::places::Catalogue;
 
 /// The whole object.
-pub(crate) fn full(machine: &Machine, networks: &Snapshot) -> Value {
+pub(crate) fn full(machine: &Machine, catalogue: &Catalogue) -> Value {
     let mut object = Map::new();
-    identity(machine, &mut object);
+    identity(machine, catalogue, &mut object);
     lifecycle(machine, &mut object);
     hardware(machine, &mut object);
-    network(machine, networks, &mut object);
+    network(machine, catalogue.networks(), &mut object);
     add(&mut object, StorageView::of(machine).fields());
     scripts(machine, &mut object);
     Value::Object(object)
 }
 
-fn identity(machine: &Machine, object: &mut Map<String, Value>) {
+fn identity(machine: &Machine, catalogue: &Catalogue, object: &mut Map<String, Value>) {
     add(
         object,
         json!({
             "system_id": machine.system_id, "hostname": machine.hostname,
-            "fqdn": fqdn(machine), "domain": places::domain(&machine.domain),
+            "fqdn": fqdn(machine), "domain": catalogue.networks().domain(&machine.domain),
             "description": machine.description, "hardware_uuid": machine.hardware_uuid,
             "architecture": architecture(machine), "min_hwe_kernel": machine.min_hwe_kernel,
-            "tag_names": machine.tags, "zone": places::zone(&machine.zone),
-            "pool": places::pool(&machine.pool), "parent": null, "node_type": 0,
+            "tag_names": machine.tags, "zone": catalogue.zone(&machine.zone),
+            "pool": catalogue.pool(&machine.pool), "parent": null, "node_type": 0,
             "node_type_name": "Machine", "disable_ipv4": false, "address_ttl": null,
             "is_dpu": false, "enable_hw_sync": false, "enable_kernel_crash_dump": false,
             "last_sync": null, "sync_interval": null, "next_sync": null,

@@ -9,7 +9,7 @@ use maas_core::storage::{BasicOptions, BcacheOptions, LayoutRequest, LvmOptions}
 use serde_json::Value;
 
 use super::machine::full;
-use crate::networks::Snapshot;
+use crate::places::Catalogue;
 use crate::testing::machine;
 
 /// What a key must hold.
@@ -189,7 +189,7 @@ fn list<'a>(value: &'a Value, key: &str) -> &'a [Value] {
 }
 
 fn check_machine(machine: &Machine) -> Value {
-    let view = full(machine, &Snapshot::new(std::sync::Arc::default()));
+    let view = full(machine, &Catalogue::empty());
     check("machine", &view, MACHINE);
     check("zone", &view["zone"], ZONE);
     check("pool", &view["pool"], ZONE);
