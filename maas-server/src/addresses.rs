@@ -147,10 +147,10 @@ impl<'a> Claims<'a> {
 }
 
 fn none_left(networks: &Networks, subnet: u64) -> Problem {
-    let cidr = networks.subnets().get(subnet).map_or_else(
-        || subnet.to_string(),
-        |subnet| subnet.cidr.to_string(),
-    );
+    let cidr = networks
+        .subnets()
+        .get(subnet)
+        .map_or_else(|| subnet.to_string(), |subnet| subnet.cidr.to_string());
     Problem::Unavailable {
         text: format!("No more IPs available in subnet: {cidr}."),
         retry_after: RETRY_AFTER,
@@ -194,13 +194,11 @@ async fn release_one(store: &dyn Store, ip: IpAddr, holder: &Holder) {
 /// # Errors
 ///
 /// [`StoreError`] when the database fails.
-pub async fn sweep(region: &Region) -> Result<usize, StoreError> {
+pub(crate) async fn sweep(region: &Region) -> Result<usize, StoreError> {
     let store = &*region.store;
     let before = clock::now().0.saturating_sub(LEFT_OVER);
     let mut old = leases(store).await?;
-    old.retain(|lease| {
-        lease.value.created.0 < before && lease.value.holder.system_id().is_some()
-    });
+    old.retain(|lease| lease.value.created.0 < before && lease.value.holder.system_id().is_some());
     if old.is_empty() {
         return Ok(0);
     }

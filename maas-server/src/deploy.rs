@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 
 pub(crate) use self::order::Order;
 use crate::addresses::Claims;
+use crate::api::view::places::Places;
 use crate::http::{FieldErrors, Problem};
 use crate::plan;
 use crate::problems::{applied, with_remedy};
@@ -42,7 +43,7 @@ pub(crate) async fn plan(
     options.requester = (machine.status != Status::Ready)
         .then(|| Requester { username: actor.username.clone(), role: actor.role });
     if machine.configuration.network.is_none() {
-        options.network = to_network(machine, &region.networks().await?.places);
+        options.network = to_network(machine, &Places::load(region).await?.facts);
     }
     let facts = Facts::from(&machine.hardware);
     let images = region.images.current();

@@ -37,7 +37,6 @@ pub mod log;
 pub mod metadata;
 pub mod metrics;
 mod names;
-mod networks;
 mod nodes;
 mod plan;
 pub mod power;

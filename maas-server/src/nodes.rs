@@ -10,9 +10,9 @@ use maas_core::machine::refusal::RefusalKind;
 use maas_core::machine::{Actor, Machine, Role};
 
 use crate::addresses::{self, Claims};
+use crate::api::view::places::Places;
 use crate::devices::Device;
 use crate::http::{Problem, Request};
-use crate::networks::Snapshot;
 use crate::region::{ApplyError, Region};
 use crate::store::{DocumentError, Stored};
 
@@ -58,11 +58,7 @@ impl Node {
     }
 
     /// The interfaces after these edits, and the number of the one that the last is about.
-    fn edited(
-        &self,
-        edits: &[Edit],
-        networks: &Snapshot,
-    ) -> Result<(Self, Option<u64>), Refusal> {
+    fn edited(&self, edits: &[Edit], networks: &Places) -> Result<(Self, Option<u64>), Refusal> {
         let mut node = self.clone();
         let mut newest = None;
         for edit in edits {
@@ -73,10 +69,10 @@ impl Node {
                 (edit, _) => edit.clone(),
             };
             newest = match &mut node {
-                Self::Machine(machine) => machine.edit_interfaces(&edit, &networks.places)?,
+                Self::Machine(machine) => machine.edit_interfaces(&edit, &networks.facts)?,
                 Self::Device(device) => {
                     let interfaces = &mut device.value.interfaces;
-                    let (after, id) = interfaces.edit(&edit, Kind::Device, &networks.places)?;
+                    let (after, id) = interfaces.edit(&edit, Kind::Device, &networks.facts)?;
                     *interfaces = after;
                     id
                 }
@@ -134,7 +130,7 @@ pub(crate) async fn change(
     let work = tokio::spawn(async move {
         let mut node = node;
         for _ in 0..ATTEMPTS {
-            let networks = region.networks().await?;
+            let networks = Places::load(&region).await?;
             let (mut after, id) = node.edited(&edits, &networks)?;
             let mut claims = Claims::new(&region, node.system_id().clone(), &actor.username);
             let claimed =
@@ -202,9 +198,7 @@ async fn store(region: &Region, before: &Node, after: &Node) -> Result<Option<No
             Err(DocumentError::Gone { .. }) => Err(Problem::not_found(NO_NODE)),
             Err(error) => Err(Problem::internal(error)),
         },
-        (Node::Device(_), Node::Machine(_)) => {
-            Err(Problem::internal("a device became a machine"))
-        }
+        (Node::Device(_), Node::Machine(_)) => Err(Problem::internal("a device became a machine")),
     }
 }
 

@@ -1,5 +1,7 @@
-//! The two workers: one performs effects from the outbox, one watches deadlines.
+//! The workers: one performs effects from the outbox, one watches deadlines, one looks after
+//! addresses.
 
+mod addresses;
 mod deadlines;
 mod effects;
 
@@ -10,8 +12,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::region::Region;
 
-/// Starts both; they end when `stop` is cancelled and what they were doing is finished.
+/// Starts them; they end when `stop` is cancelled and what they were doing is finished.
 pub fn start(region: &Arc<Region>, tasks: &mut JoinSet<()>, stop: &CancellationToken) {
     tasks.spawn(effects::run(Arc::clone(region), stop.clone()));
+    tasks.spawn(addresses::run(Arc::clone(region), stop.clone()));
     tasks.spawn(deadlines::run(Arc::clone(region), stop.clone()));
 }

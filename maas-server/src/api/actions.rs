@@ -11,6 +11,7 @@ use maas_core::machine::{Erase, Event, Machine, Status};
 use serde_json::Value;
 
 use super::machines::{MACHINE, find, reply};
+use super::view::places::Places;
 use super::{actor, configuration};
 use crate::deploy;
 use crate::http::{Operation, Param, Problem, Reply, Request, get, post};
@@ -273,10 +274,10 @@ async fn clear_default_gateways(region: Arc<Region>, request: Request) -> Result
 
 async fn restore_network(region: Arc<Region>, request: Request) -> Result<Reply, Problem> {
     let machine = find(&region, &request, Permission::Admin).await?;
-    let networks = region.networks().await?;
+    let networks = Places::load(&region).await?;
     let restored = region
         .edit::<Problem>(&machine.system_id, |machine| {
-            machine.restore_network(&networks.places)?;
+            machine.restore_network(&networks.facts)?;
             Ok(Vec::new())
         })
         .await?;

@@ -10,6 +10,7 @@ use super::actor;
 use super::constraints::Constraints;
 use super::machines::MACHINES;
 use super::view::machine::full;
+use super::view::places::Places;
 use crate::http::{Operation, Param, Problem, Reply, Request, post};
 use crate::problems::applied;
 use crate::region::{AllocateError, ApplyError, Extras, Region};
@@ -57,7 +58,7 @@ pub(super) fn operations() -> Vec<Operation<Region>> {
 }
 
 async fn allocate(region: Arc<Region>, request: Request) -> Result<Reply, Problem> {
-    let networks = region.networks().await?;
+    let networks = Places::load(&region).await?;
     let constraints = Constraints::read(request.fields(), &networks)?;
     let bridges = super::bridges(request.fields())?;
     let fields = request.fields();

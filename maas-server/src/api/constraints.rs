@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 
 use self::network::NetworkConstraints;
 use super::view::machine::{architecture, fqdn};
+use crate::api::view::places::Places;
 use crate::http::{Fields, Problem};
-use crate::networks::Snapshot;
 
 /// The constraints that are matched.
 const KNOWN: [&str; 13] = [
@@ -73,7 +73,7 @@ struct Storage {
 }
 
 impl Constraints {
-    pub(super) fn read(fields: &Fields, networks: &Snapshot) -> Result<Self, Problem> {
+    pub(super) fn read(fields: &Fields, networks: &Places) -> Result<Self, Problem> {
         let words = |name: &str| -> Result<Vec<String>, Problem> {
             Ok(fields.words(name)?.into_iter().map(str::to_owned).collect())
         };
@@ -116,7 +116,7 @@ impl Constraints {
         Ok(constraints)
     }
 
-    pub(super) fn matches(&self, machine: &Machine, networks: &Snapshot) -> bool {
+    pub(super) fn matches(&self, machine: &Machine, networks: &Places) -> bool {
         let hardware = &machine.hardware;
         let named = self.name.as_ref().is_none_or(|name| {
             name.eq_ignore_ascii_case(&machine.hostname)
@@ -169,7 +169,7 @@ impl Constraints {
 
     /// Which disk and which interface fulfils which wanted one, as the answer's
     /// `constraints_by_type`.
-    pub(super) fn by_type(&self, machine: &Machine, networks: &Snapshot) -> Value {
+    pub(super) fn by_type(&self, machine: &Machine, networks: &Places) -> Value {
         let mut by_type = serde_json::Map::new();
         let interfaces = self.networks.by_label(machine, networks);
         if !interfaces.is_empty() {

@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use maas_core::id::SystemId;
 use maas_core::machine::interface::edit::Settings;
-use maas_core::machine::interface::{Edit, Interfaces, Node as Kind, Places};
+use maas_core::machine::interface::{Edit, Interfaces, NetworkFacts, Node as Kind};
 use maas_core::machine::permission::Permission;
 use maas_core::machine::{Actor, Role};
 use maas_netconfig::Mac;
 
 use super::actor;
 use super::view;
+use super::view::places::Places;
 use crate::clock;
 use crate::devices::{self, Device};
 use crate::entropy;
@@ -111,14 +112,14 @@ pub(super) async fn matching(
 
 async fn list(region: Arc<Region>, request: Request) -> Result<Reply, Problem> {
     let devices = matching(&region, &actor(&request)?, request.fields()).await?;
-    let networks = region.networks().await?;
+    let networks = Places::load(&region).await?;
     let shown: Vec<_> =
         devices.iter().map(|device| view::device::full(&device.value, &networks)).collect();
     Reply::json(&shown)
 }
 
 async fn reply(region: &Region, device: &Device) -> Result<Reply, Problem> {
-    Reply::json(&view::device::full(device, &region.networks().await?))
+    Reply::json(&view::device::full(device, &Places::load(region).await?))
 }
 
 async fn read(region: Arc<Region>, request: Request) -> Result<Reply, Problem> {
@@ -128,9 +129,9 @@ async fn read(region: Arc<Region>, request: Request) -> Result<Reply, Problem> {
 
 async fn create(region: Arc<Region>, request: Request) -> Result<Reply, Problem> {
     let actor = actor(&request)?;
-    let networks = region.networks().await?;
+    let networks = Places::load(&region).await?;
     let told = Told::read(&region, &actor, request.fields()).await?;
-    let interfaces = told.interfaces(&networks.places)?;
+    let interfaces = told.interfaces(&networks.facts)?;
     check_macs(&region, interfaces.macs(), None).await?;
     for _ in 0..ATTEMPTS {
         let hostname = match &told.hostname {
@@ -153,7 +154,10 @@ async fn create(region: Arc<Region>, request: Request) -> Result<Reply, Problem>
         let device = Device {
             system_id,
             hostname,
-            domain: told.domain.clone().unwrap_or_else(|| networks.default_domain().to_owned()),
+            domain: told
+                .domain
+                .clone()
+                .unwrap_or_else(|| networks.networks.default_domain_name().to_owned()),
             description: told.description.clone().unwrap_or_default(),
             owner: actor.username.clone(),
             parent: told.parent.clone().flatten(),
@@ -229,14 +233,14 @@ impl Told {
         Ok(Self { hostname, domain: own.or(domain), description, parent, zone, macs })
     }
 
-    fn interfaces(&self, places: &Places) -> Result<Interfaces, Problem> {
+    fn interfaces(&self, networks: &NetworkFacts) -> Result<Interfaces, Problem> {
         if self.macs.is_empty() {
             return Err(Problem::field("mac_addresses", "This field is required."));
         }
         let mut interfaces = Interfaces::default();
         for mac in &self.macs {
             let card = Settings { mac: Some(*mac), ..Settings::default() };
-            interfaces = interfaces.edit(&Edit::CreatePhysical(card), Kind::Device, places)?.0;
+            interfaces = interfaces.edit(&Edit::CreatePhysical(card), Kind::Device, networks)?.0;
         }
         Ok(interfaces)
     }

@@ -12,8 +12,8 @@ use maas_core::machine::permission::Permission;
 
 use super::actor;
 use super::view::interface as view;
+use super::view::places::Places;
 use crate::http::{FieldErrors, Operation, Param, Problem, Reply, Request, delete, get, post, put};
-use crate::networks::Snapshot;
 use crate::nodes::{self, Node};
 use crate::region::Region;
 
@@ -77,7 +77,7 @@ pub(super) fn operations() -> Vec<Operation<Region>> {
 /// The node, what surrounds it, and who asks.
 struct Call {
     node: Node,
-    networks: Snapshot,
+    networks: Places,
     actor: Actor,
 }
 
@@ -88,7 +88,7 @@ impl Call {
         permission: Permission,
     ) -> Result<Self, Problem> {
         let node = nodes::find(region, request, permission).await?;
-        let networks = region.networks().await?;
+        let networks = Places::load(region).await?;
         Ok(Self { node, networks, actor: actor(request)? })
     }
 
@@ -109,7 +109,7 @@ impl Call {
 struct Changed {
     node: Node,
     id: Option<u64>,
-    networks: Snapshot,
+    networks: Places,
 }
 
 impl Changed {
@@ -157,7 +157,7 @@ fn device_link(call: &Call, edit: &Edit, request: &Request) -> Result<Option<New
     let assignment = errors.collect(fields.filled("ip_assignment")).unwrap_or_default();
     let ip: Option<std::net::IpAddr> = errors.collect(fields.parsed("ip_address"));
     let subnet = form::subnet(fields, &call.networks, &mut errors);
-    let subnet = subnet.or_else(|| Some(call.networks.places.subnet_of(ip?)?.0));
+    let subnet = subnet.or_else(|| Some(call.networks.facts.subnet_of(ip?)?.0));
     match assignment {
         // What another server gives is none of ours.
         "" | "dynamic" | "external" => {

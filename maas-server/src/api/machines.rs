@@ -12,6 +12,7 @@ use serde_json::json;
 use super::actor;
 use super::adding::{FIELDS, parameters};
 use super::view;
+use super::view::places::Places;
 use crate::http::{Access, Fields, Operation, Param, Problem, Reply, Request, delete, get, put};
 use crate::names;
 use crate::problems::NO_MACHINE;
@@ -76,7 +77,7 @@ pub(super) async fn find(
 
 /// A machine as an answer.
 pub(super) async fn reply(region: &Region, machine: &Machine) -> Result<Reply, Problem> {
-    Reply::json(&view::machine::full(machine, &region.networks().await?))
+    Reply::json(&view::machine::full(machine, &Places::load(region).await?))
 }
 
 async fn list(region: Arc<Region>, request: Request) -> Result<Reply, Problem> {
@@ -87,7 +88,7 @@ async fn list(region: Arc<Region>, request: Request) -> Result<Reply, Problem> {
         allows(&actor, machine, Permission::View)
             && (domains.is_empty() || domains.contains(&machine.domain))
     });
-    let networks = region.networks().await?;
+    let networks = Places::load(&region).await?;
     let shown = visible.map(|machine| view::machine::full(machine, &networks));
     Reply::json(&shown.collect::<Vec<_>>())
 }
@@ -97,7 +98,7 @@ async fn list_allocated(region: Arc<Region>, request: Request) -> Result<Reply, 
     let Some((mut filter, _)) = filter(request.fields())? else { return Reply::json(&[(); 0]) };
     filter.owners = vec![actor.username];
     let machines = region.store.machines(&filter).await.map_err(Problem::internal)?;
-    let networks = region.networks().await?;
+    let networks = Places::load(&region).await?;
     let shown = machines.iter().map(|machine| view::machine::full(machine, &networks));
     Reply::json(&shown.collect::<Vec<_>>())
 }

@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 
 use super::machines::{filter, mac_or_no_machines};
 use super::view;
+use super::view::places::Places;
 use super::{actor, devices};
 use crate::devices as stored_devices;
 use crate::http::{Access, Operation, Param, Problem, Reply, Request, delete, get, post};
@@ -49,7 +50,7 @@ pub(super) fn operations() -> Vec<Operation<Region>> {
 
 async fn list(region: Arc<Region>, request: Request) -> Result<Reply, Problem> {
     let actor = actor(&request)?;
-    let networks = region.networks().await?;
+    let networks = Places::load(&region).await?;
     let mut shown = Vec::new();
     if let Some((filter, domains)) = filter(request.fields())? {
         let machines = region.store.machines(&filter).await.map_err(Problem::internal)?;
@@ -66,7 +67,7 @@ async fn list(region: Arc<Region>, request: Request) -> Result<Reply, Problem> {
 
 async fn read(region: Arc<Region>, request: Request) -> Result<Reply, Problem> {
     let node = nodes::find(&region, &request, Permission::View).await?;
-    let networks = region.networks().await?;
+    let networks = Places::load(&region).await?;
     Reply::json(&match &node {
         Node::Machine(machine) => view::machine::full(machine, &networks),
         Node::Device(device) => view::device::full(&device.value, &networks),

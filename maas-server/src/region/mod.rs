@@ -30,7 +30,7 @@ pub struct Region {
     pub store: Arc<dyn Store>,
     /// Boot sources and boot resources.
     pub images: Images,
-    /// Networks and addresses.
+    /// Networks, and addresses that are given out.
     pub ipam: Ipam,
     /// Power drivers.
     pub drivers: Drivers,

@@ -8,8 +8,8 @@ use maas_core::machine::Machine;
 use maas_core::machine::interface::{Interface, Interfaces};
 use serde_json::{Map, Value, json};
 
+use crate::api::view::places::Places;
 use crate::http::{Fields, Problem};
-use crate::networks::Snapshot;
 
 /// The parameters that are read here.
 pub(super) const NAMES: [&str; 10] = [
@@ -71,7 +71,7 @@ enum What {
 }
 
 impl NetworkConstraints {
-    pub(super) fn read(fields: &Fields, networks: &Snapshot) -> Result<Self, Problem> {
+    pub(super) fn read(fields: &Fields, networks: &Places) -> Result<Self, Problem> {
         let mut constraints = Self::default();
         for text in fields.texts("interfaces")? {
             for label in text.split(';').map(str::trim).filter(|label| !label.is_empty()) {
@@ -93,7 +93,7 @@ impl NetworkConstraints {
                 constraints.add(what, wanted);
             }
         }
-        type Find = fn(&str, &Snapshot) -> Option<BTreeSet<u64>>;
+        type Find = fn(&str, &Places) -> Option<BTreeSet<u64>>;
         let finders: [(&str, &str, Find); 2] = [
             ("fabrics", "not_fabrics", in_fabric),
             ("fabric_classes", "not_fabric_classes", in_fabric_class),
@@ -129,7 +129,7 @@ impl NetworkConstraints {
         }
     }
 
-    pub(super) fn matches(&self, machine: &Machine, networks: &Snapshot) -> bool {
+    pub(super) fn matches(&self, machine: &Machine, networks: &Places) -> bool {
         let it = &machine.interfaces;
         let some = |keys: &[Key]| {
             it.iter()
@@ -142,7 +142,7 @@ impl NetworkConstraints {
     }
 
     /// Which interfaces fulfil which label.
-    pub(super) fn by_label(&self, machine: &Machine, networks: &Snapshot) -> Map<String, Value> {
+    pub(super) fn by_label(&self, machine: &Machine, networks: &Places) -> Map<String, Value> {
         self.labels
             .iter()
             .map(|(label, keys)| {
@@ -159,14 +159,14 @@ impl NetworkConstraints {
 }
 
 impl Key {
-    fn holds(&self, interface: &Interface, machine: &Machine, networks: &Snapshot) -> bool {
+    fn holds(&self, interface: &Interface, machine: &Machine, networks: &Places) -> bool {
         let met = self.what.met(interface, machine, networks);
         met == (self.wanted == Wanted::Yes)
     }
 }
 
 impl What {
-    fn met(&self, interface: &Interface, machine: &Machine, networks: &Snapshot) -> bool {
+    fn met(&self, interface: &Interface, machine: &Machine, networks: &Places) -> bool {
         match self {
             Self::Id(id) => interface.id == *id,
             Self::Name(name) => interface.name.as_str() == name,
@@ -188,7 +188,7 @@ impl What {
                     .filter_map(|link| link.subnet)
                     .any(|id| subnets.contains(&id))
                     || seen(interface, machine)
-                        .filter_map(|ip| networks.places.subnet_of(ip))
+                        .filter_map(|ip| networks.facts.subnet_of(ip))
                         .any(|(id, _)| subnets.contains(&id))
             }
             Self::Vlan(vlans) => interface.vlan.is_some_and(|id| vlans.contains(&id)),
@@ -229,7 +229,7 @@ fn unknown(name: &str, word: &str) -> Problem {
 }
 
 /// `label:key=value[,key=value…]`
-fn label_of(text: &str, networks: &Snapshot) -> Result<(String, Vec<Key>), Problem> {
+fn label_of(text: &str, networks: &Places) -> Result<(String, Vec<Key>), Problem> {
     let malformed = || {
         let text: String = text.chars().take(80).collect();
         Problem::field(
@@ -259,7 +259,7 @@ fn label_of(text: &str, networks: &Snapshot) -> Result<(String, Vec<Key>), Probl
 }
 
 /// `None` for a key that does not exist and for a value that names nothing.
-fn what(key: &str, value: &str, wanted: Wanted, networks: &Snapshot) -> Option<What> {
+fn what(key: &str, value: &str, wanted: Wanted, networks: &Places) -> Option<What> {
     let text = || value.to_owned();
     Some(match key {
         "id" => What::Id(value.parse().ok()?),
@@ -295,7 +295,7 @@ fn or_none(found: Option<BTreeSet<u64>>, wanted: Wanted) -> Option<BTreeSet<u64>
 }
 
 /// A subnet by number, CIDR or name, or by `fabric:`, `ip:`, `name:`, `space:`, `vid:`, `vlan:`.
-fn subnets(text: &str, wanted: Wanted, networks: &Snapshot) -> Option<What> {
+fn subnets(text: &str, wanted: Wanted, networks: &Places) -> Option<What> {
     if let Some((key, value)) = text.split_once(':')
         && !text.contains('/')
     {
@@ -306,7 +306,7 @@ fn subnets(text: &str, wanted: Wanted, networks: &Snapshot) -> Option<What> {
             "vid" => with_vid(value, networks),
             "vlan" => in_vlan(value, networks),
             "ip" => {
-                let subnet = value.parse().ok().and_then(|ip| networks.places.subnet_of(ip));
+                let subnet = value.parse().ok().and_then(|ip| networks.facts.subnet_of(ip));
                 let found = subnet.map(|(id, _)| BTreeSet::from([id]));
                 return Some(What::Subnet(or_none(found, wanted)?));
             }
@@ -324,7 +324,7 @@ fn subnets(text: &str, wanted: Wanted, networks: &Snapshot) -> Option<What> {
 }
 
 /// A VLAN by number or name, or by `fabric:`, `space:`, `vid:`, `name:`.
-fn vlans(text: &str, wanted: Wanted, networks: &Snapshot) -> Option<What> {
+fn vlans(text: &str, wanted: Wanted, networks: &Places) -> Option<What> {
     let found = match text.split_once(':') {
         Some(("fabric", value)) => in_fabric(value, networks),
         Some(("space", value)) => in_space(value, networks),
@@ -336,7 +336,7 @@ fn vlans(text: &str, wanted: Wanted, networks: &Snapshot) -> Option<What> {
     Some(What::Vlan(or_none(found, wanted)?))
 }
 
-fn in_vlan(text: &str, networks: &Snapshot) -> Option<BTreeSet<u64>> {
+fn in_vlan(text: &str, networks: &Places) -> Option<BTreeSet<u64>> {
     let vlans = networks.networks.vlans();
     if let Ok(id) = text.trim().parse::<u64>()
         && vlans.get(id).is_some()
@@ -348,18 +348,18 @@ fn in_vlan(text: &str, networks: &Snapshot) -> Option<BTreeSet<u64>> {
     (!named.is_empty()).then_some(named)
 }
 
-fn with_vid(text: &str, networks: &Snapshot) -> Option<BTreeSet<u64>> {
+fn with_vid(text: &str, networks: &Places) -> Option<BTreeSet<u64>> {
     let vid: u16 = text.trim().parse().ok()?;
     let vlans = networks.networks.vlans().iter();
     Some(vlans.filter(|(_, vlan)| vlan.vid.number() == vid).map(|(id, _)| id).collect())
 }
 
-fn in_fabric(text: &str, networks: &Snapshot) -> Option<BTreeSet<u64>> {
+fn in_fabric(text: &str, networks: &Places) -> Option<BTreeSet<u64>> {
     let fabric = networks.networks.fabric_named(text.trim())?;
     Some(networks.networks.vlans_of(fabric).map(|(id, _)| id).collect())
 }
 
-fn in_fabric_class(text: &str, networks: &Snapshot) -> Option<BTreeSet<u64>> {
+fn in_fabric_class(text: &str, networks: &Places) -> Option<BTreeSet<u64>> {
     let fabrics = networks.networks.fabrics();
     let of_class: BTreeSet<u64> = fabrics
         .iter()
@@ -370,7 +370,7 @@ fn in_fabric_class(text: &str, networks: &Snapshot) -> Option<BTreeSet<u64>> {
     Some(vlans.filter(|(_, vlan)| of_class.contains(&vlan.fabric_id)).map(|(id, _)| id).collect())
 }
 
-fn in_space(text: &str, networks: &Snapshot) -> Option<BTreeSet<u64>> {
+fn in_space(text: &str, networks: &Places) -> Option<BTreeSet<u64>> {
     let space = networks.networks.space_named(text.trim())?;
     let vlans = networks.networks.vlans().iter();
     Some(vlans.filter(|(_, vlan)| vlan.space_id == space).map(|(id, _)| id).collect())

@@ -7,8 +7,8 @@ use super::*;
 use crate::testing::{form, machine};
 
 /// The networks that are there from the start.
-fn networks() -> Snapshot {
-    Snapshot::new(std::sync::Arc::default())
+fn networks() -> Places {
+    Places::of(std::sync::Arc::default())
 }
 
 fn read(fields: &[(&str, &str)]) -> Result<Constraints, Problem> {
@@ -57,7 +57,10 @@ fn each_constraint_narrows_the_choice() {
         ("storage", "1,1", "1,1,1"),
     ] {
         assert!(read(&[(name, fits)]).unwrap().matches(&machine, &networks()), "{name}={fits}");
-        assert!(!read(&[(name, does_not)]).unwrap().matches(&machine, &networks()), "{name}={does_not}");
+        assert!(
+            !read(&[(name, does_not)]).unwrap().matches(&machine, &networks()),
+            "{name}={does_not}"
+        );
     }
     assert!(read(&[]).unwrap().matches(&machine, &networks()));
     let (one, other) = (("cpu_count", "4"), ("mem", "9000"));
@@ -70,11 +73,17 @@ fn wanted_disks_are_named_by_their_labels() {
     // The third one finds both disks taken.
     assert!(!constraints.matches(&sample(), &networks()));
     let constraints = read(&[("storage", "root:5,600")]).unwrap();
-    assert_eq!(constraints.by_type(&sample(), &networks()), json!({"storage": {"root": [1], "1": [2]}}));
+    assert_eq!(
+        constraints.by_type(&sample(), &networks()),
+        json!({"storage": {"root": [1], "1": [2]}})
+    );
     assert_eq!(read(&[]).unwrap().by_type(&sample(), &networks()), json!({}));
     // The smallest disk that fits, unless the boot disk does for the first.
     let constraints = read(&[("storage", "root:50,1")]).unwrap();
-    assert_eq!(constraints.by_type(&sample(), &networks()), json!({"storage": {"root": [2], "1": [1]}}));
+    assert_eq!(
+        constraints.by_type(&sample(), &networks()),
+        json!({"storage": {"root": [2], "1": [1]}})
+    );
 }
 
 #[test]

@@ -8,8 +8,8 @@ use maas_core::machine::interface::edit::{
 use maas_core::machine::interface::{Interfaces, LinkMode};
 use maas_netconfig::{IfName, Mac, Mtu};
 
+use crate::api::view::places::Places;
 use crate::http::{FieldErrors, Fields, Param, Problem};
-use crate::networks::Snapshot;
 
 /// What every kind of interface is told.
 pub(super) const COMMON: &[Param] = &[
@@ -166,7 +166,7 @@ fn parents(fields: &Fields, interfaces: &Interfaces, errors: &mut FieldErrors) -
 }
 
 /// Reads a wanted link.
-pub(super) fn link(fields: &Fields, networks: &Snapshot) -> Result<NewLink, Problem> {
+pub(super) fn link(fields: &Fields, networks: &Places) -> Result<NewLink, Problem> {
     let mut errors = FieldErrors::new();
     let mode = match errors.collect(fields.required("mode").map(Some)) {
         None => LinkMode::LinkUp,
@@ -198,11 +198,7 @@ pub(super) fn link(fields: &Fields, networks: &Snapshot) -> Result<NewLink, Prob
 }
 
 /// Reads the subnet by any of its names.
-pub(super) fn subnet(
-    fields: &Fields,
-    networks: &Snapshot,
-    errors: &mut FieldErrors,
-) -> Option<u64> {
+pub(super) fn subnet(fields: &Fields, networks: &Places, errors: &mut FieldErrors) -> Option<u64> {
     let text = errors.collect(fields.filled("subnet"))?;
     let found = networks.subnet_named(text);
     if found.is_none() {

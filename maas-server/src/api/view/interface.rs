@@ -6,8 +6,8 @@ use maas_core::machine::hardware::Hardware;
 use maas_core::machine::interface::{DefaultGateway, Interface, Interfaces, Kind, Link};
 use serde_json::{Map, Value, json};
 
+use super::places::Places;
 use crate::devices::Device;
-use crate::networks::Snapshot;
 use crate::nodes::Node;
 
 /// Whose interfaces are shown, and what surrounds them.
@@ -17,18 +17,18 @@ pub(crate) struct Shown<'a> {
     interfaces: &'a Interfaces,
     hardware: Option<&'a Hardware>,
     boot_mac: Option<&'a str>,
-    networks: &'a Snapshot,
+    networks: &'a Places,
 }
 
 impl<'a> Shown<'a> {
-    pub(crate) fn of(node: &'a Node, networks: &'a Snapshot) -> Self {
+    pub(crate) fn of(node: &'a Node, networks: &'a Places) -> Self {
         match node {
             Node::Machine(machine) => Self::of_machine(machine, networks),
             Node::Device(device) => Self::of_device(&device.value, networks),
         }
     }
 
-    pub(crate) fn of_machine(machine: &'a Machine, networks: &'a Snapshot) -> Self {
+    pub(crate) fn of_machine(machine: &'a Machine, networks: &'a Places) -> Self {
         Self {
             system_id: &machine.system_id,
             interfaces: &machine.interfaces,
@@ -38,7 +38,7 @@ impl<'a> Shown<'a> {
         }
     }
 
-    pub(crate) fn of_device(device: &'a Device, networks: &'a Snapshot) -> Self {
+    pub(crate) fn of_device(device: &'a Device, networks: &'a Places) -> Self {
         Self {
             system_id: &device.system_id,
             interfaces: &device.interfaces,
@@ -82,7 +82,7 @@ impl<'a> Shown<'a> {
     /// `default_gateways` of a machine.
     pub(crate) fn default_gateways(self) -> Value {
         let boot = self.interfaces.boot(self.boot_mac).map(|interface| interface.id);
-        let gateways = self.interfaces.default_gateways(boot, &self.networks.places);
+        let gateways = self.interfaces.default_gateways(boot, &self.networks.facts);
         let one = |it: DefaultGateway| json!({"gateway_ip": it.gateway, "link_id": it.link});
         json!({"ipv4": one(gateways.ipv4), "ipv6": one(gateways.ipv6)})
     }
@@ -108,7 +108,7 @@ impl<'a> Shown<'a> {
             "tags": interface.tags, "enabled": self.interfaces.is_enabled(interface),
             "vlan": vlan, "links": links, "params": params(interface),
             "discovered": self.discovered(interface),
-            "effective_mtu": self.interfaces.effective_mtu(interface, &self.networks.places),
+            "effective_mtu": self.interfaces.effective_mtu(interface, &self.networks.facts),
             "vendor": card.vendor, "product": card.product,
             "firmware_version": card.firmware_version, "link_connected": card.link_connected,
             "interface_speed": card.interface_speed, "link_speed": card.link_speed,
@@ -151,7 +151,7 @@ impl<'a> Shown<'a> {
             .map(|address| {
                 let mut shown = Map::new();
                 shown.insert("ip_address".to_owned(), json!(address.address));
-                if let Some((id, _)) = self.networks.places.subnet_of(address.address) {
+                if let Some((id, _)) = self.networks.facts.subnet_of(address.address) {
                     shown.insert("subnet".to_owned(), self.networks.subnet(id));
                 }
                 Value::Object(shown)

@@ -7,13 +7,13 @@ use maas_core::machine::{Machine, PowerState};
 use serde_json::{Map, Value, json};
 
 use super::interface::Shown;
-use super::{block_device, or_unknown, places, script_result};
-use crate::networks::Snapshot;
+use super::places::Places;
+use super::{block_device, or_unknown, script_result};
 
 /// The whole object.
-pub(crate) fn full(machine: &Machine, networks: &Snapshot) -> Value {
+pub(crate) fn full(machine: &Machine, networks: &Places) -> Value {
     let mut object = Map::new();
-    identity(machine, &mut object);
+    identity(machine, networks, &mut object);
     lifecycle(machine, &mut object);
     hardware(machine, &mut object);
     network(machine, networks, &mut object);
@@ -21,16 +21,16 @@ pub(crate) fn full(machine: &Machine, networks: &Snapshot) -> Value {
     Value::Object(object)
 }
 
-fn identity(machine: &Machine, object: &mut Map<String, Value>) {
+fn identity(machine: &Machine, networks: &Places, object: &mut Map<String, Value>) {
     add(
         object,
         json!({
             "system_id": machine.system_id, "hostname": machine.hostname,
-            "fqdn": fqdn(machine), "domain": places::domain(&machine.domain),
+            "fqdn": fqdn(machine), "domain": networks.domain(&machine.domain),
             "description": machine.description, "hardware_uuid": machine.hardware_uuid,
             "architecture": architecture(machine), "min_hwe_kernel": machine.min_hwe_kernel,
-            "tag_names": machine.tags, "zone": places::zone(&machine.zone),
-            "pool": places::pool(&machine.pool), "parent": null, "node_type": 0,
+            "tag_names": machine.tags, "zone": networks.zone(&machine.zone),
+            "pool": networks.pool(&machine.pool), "parent": null, "node_type": 0,
             "node_type_name": "Machine", "disable_ipv4": false, "address_ttl": null,
             "is_dpu": false, "enable_hw_sync": false, "enable_kernel_crash_dump": false,
             "last_sync": null, "sync_interval": null, "next_sync": null,
@@ -90,7 +90,7 @@ fn hardware(machine: &Machine, object: &mut Map<String, Value>) {
     );
 }
 
-fn network(machine: &Machine, networks: &Snapshot, object: &mut Map<String, Value>) {
+fn network(machine: &Machine, networks: &Places, object: &mut Map<String, Value>) {
     let shown = Shown::of_machine(machine, networks);
     add(
         object,

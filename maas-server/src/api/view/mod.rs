@@ -4,6 +4,7 @@ pub(crate) mod block_device;
 pub(crate) mod device;
 pub(crate) mod interface;
 pub(crate) mod machine;
+pub(crate) mod network;
 pub(crate) mod places;
 pub(crate) mod script_result;
 #[cfg(test)]

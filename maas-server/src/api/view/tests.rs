@@ -8,7 +8,7 @@ use maas_core::machine::{DeploymentSummary, Machine, Status};
 use serde_json::Value;
 
 use super::machine::full;
-use crate::networks::Snapshot;
+use super::places::Places;
 use crate::testing::machine;
 
 /// What a key must hold.
@@ -152,7 +152,7 @@ fn list<'a>(value: &'a Value, key: &str) -> &'a [Value] {
 }
 
 fn check_machine(machine: &Machine) -> Value {
-    let view = full(machine, &Snapshot::new(std::sync::Arc::default()));
+    let view = full(machine, &Places::of(std::sync::Arc::default()));
     check("machine", &view, MACHINE);
     check("zone", &view["zone"], ZONE);
     check("pool", &view["pool"], ZONE);
