@@ -1,9 +1,11 @@
 //! Errors of the domain as answers: one place decides on status and sentence.
 
+use maas_core::ipam;
 use maas_core::machine::refusal::RefusalKind;
 use maas_core::machine::{Machine, Precondition, Refusal};
 
 use crate::http::Problem;
+use crate::ipam::{ClaimError, EditError};
 use crate::region::{AllocateError, ApplyError};
 
 /// What a client is told when a machine is not there or not for it to see.
@@ -56,4 +58,41 @@ impl From<AllocateError> for Problem {
 /// What does not hold and what to do about it.
 pub(crate) fn with_remedy(precondition: &Precondition) -> String {
     format!("{precondition}: {}", precondition.remedy())
+}
+
+impl From<ipam::Refusal> for Problem {
+    fn from(refusal: ipam::Refusal) -> Self {
+        match refusal {
+            ipam::Refusal::Field { field, message } => Self::field(field, message),
+            ipam::Refusal::NotFound { .. } => Self::NotFound(refusal.to_string()),
+            other => Self::Conflict(other.to_string()),
+        }
+    }
+}
+
+impl From<EditError> for Problem {
+    fn from(error: EditError) -> Self {
+        match error {
+            EditError::Busy => Self::Unavailable {
+                text: error.to_string(),
+                retry_after: std::time::Duration::from_secs(1),
+            },
+            other => Self::internal(other),
+        }
+    }
+}
+
+impl From<ClaimError> for Problem {
+    fn from(error: ClaimError) -> Self {
+        let text = error.to_string();
+        match error {
+            // Another deployment may end any minute.
+            ClaimError::NoFreeAddress { .. } => {
+                Self::Unavailable { text, retry_after: std::time::Duration::from_secs(10) }
+            }
+            ClaimError::InUse { .. } => Self::Conflict(text),
+            ClaimError::Refused { reason } => Self::BadRequest(reason),
+            other => Self::internal(other),
+        }
+    }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use maas_core::ipam::Networks;
 use maas_core::machine::new::{Enlistment, NewMachine as Told, normal_mac};
 use maas_core::machine::{Level, Machine, PowerState, Record, Status};
 use maas_core::secret::Secret;
@@ -76,7 +77,9 @@ async fn create(region: Arc<Region>, request: Request) -> Result<Reply, Problem>
     if !anonymous && !request.caller().is_admin() {
         return Err(Problem::Forbidden("Only administrators can add machines.".to_owned()));
     }
-    let told = told(&region, request.fields())?;
+    let networks = super::ipam::networks(&region).await?;
+    let who = if anonymous { Teller::Machine } else { Teller::Administrator };
+    let told = told(&region, &networks, request.fields(), who)?;
     let commission = request.fields().flag("commission")?.unwrap_or(!anonymous);
     if anonymous {
         return reply(&region, &enlist(&region, told, commission).await?).await;
@@ -184,8 +187,21 @@ fn record(description: String, kind: &str) -> Record {
     }
 }
 
+/// Who tells of a new machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Teller {
+    /// Itself; the domain of its host name is what some DHCP server gave it.
+    Machine,
+    Administrator,
+}
+
 /// What the form tells of a new machine.
-fn told(region: &Region, fields: &Fields) -> Result<Told, Problem> {
+fn told(
+    region: &Region,
+    networks: &Networks,
+    fields: &Fields,
+    who: Teller,
+) -> Result<Told, Problem> {
     let mut errors = FieldErrors::new();
     let text = |name: &str| fields.filled(name).map(|text| text.map(str::to_owned));
     let architecture = errors.collect(fields.required("architecture").map(str::to_owned));
@@ -216,8 +232,17 @@ fn told(region: &Region, fields: &Fields) -> Result<Told, Problem> {
             errors.add("mac_addresses", format!("'{mac}' is not a valid MAC address."));
         }
     }
+    let domain = domain.or(errors.collect(text("domain")));
+    let domain = match super::ipam::known_domain(networks, domain.as_deref()) {
+        Ok(domain) => domain,
+        Err(_) if who == Teller::Machine => networks.default_domain_name().to_owned(),
+        Err(message) => {
+            errors.add("domain", message);
+            String::new()
+        }
+    };
     let told = Told {
-        domain: domain.or(errors.collect(text("domain"))).unwrap_or_else(|| "maas".to_owned()),
+        domain,
         description: errors.collect(text("description")).unwrap_or_default(),
         min_hwe_kernel: errors.collect(text("min_hwe_kernel")).unwrap_or_default(),
         // The runner's own address on a virtual network without hardware behind it.

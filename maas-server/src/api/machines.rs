@@ -130,7 +130,7 @@ async fn update(region: Arc<Region>, request: Request) -> Result<Reply, Problem>
         .map(str::parse::<maas_core::machine::Architecture>)
         .transpose()
         .map_err(|error| Problem::field("architecture", error.to_string()))?;
-    let (description, domain) = (text("description")?, text("domain")?);
+    let (description, domain) = (text("description")?, known_domain(&region, fields).await?);
     let (pool, zone) = (text("pool")?, text("zone")?);
     let min_hwe_kernel = text("min_hwe_kernel")?;
     let mut power = machine.power.clone();
@@ -174,6 +174,15 @@ async fn update(region: Arc<Region>, request: Request) -> Result<Reply, Problem>
         })
         .await?;
     reply(&region, &changed).await
+}
+
+/// The domain that a form names, if it names one.
+async fn known_domain(region: &Region, fields: &Fields) -> Result<Option<String>, Problem> {
+    let Some(given) = fields.filled("domain")? else { return Ok(None) };
+    let networks = super::ipam::networks(region).await?;
+    super::ipam::known_domain(&networks, Some(given))
+        .map(Some)
+        .map_err(|message| Problem::field("domain", message))
 }
 
 pub(super) async fn remove(region: Arc<Region>, request: Request) -> Result<Reply, Problem> {

@@ -12,6 +12,7 @@ mod dates;
 mod devices;
 mod events;
 mod interfaces;
+mod ipam;
 mod machines;
 mod nodes;
 mod results;
@@ -48,6 +49,7 @@ pub fn operations() -> Vec<Operation<Region>> {
         nodes::operations(),
         results::operations(),
         events::operations(),
+        ipam::operations(),
         boot_sources::operations(),
         boot_resources::operations(),
     ]

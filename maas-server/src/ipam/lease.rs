@@ -82,6 +82,36 @@ pub async fn claim_address(
     networks: &Networks,
     claim: Claim,
 ) -> Result<Stored<Lease>, ClaimError> {
+    give(store, networks, claim, Repeated::GivesTheSame).await
+}
+
+/// Claims an address that is new to the holder: two reservations of one user are two.
+///
+/// # Errors
+///
+/// [`ClaimError`]; nothing new is held then.
+pub async fn claim_new(
+    store: &dyn Store,
+    networks: &Networks,
+    claim: Claim,
+) -> Result<Stored<Lease>, ClaimError> {
+    give(store, networks, claim, Repeated::GivesAnother).await
+}
+
+/// What asking twice for one holder means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Repeated {
+    GivesTheSame,
+    GivesAnother,
+}
+
+async fn give(
+    store: &dyn Store,
+    networks: &Networks,
+    claim: Claim,
+    repeated: Repeated,
+) -> Result<Stored<Lease>, ClaimError> {
+    let had = |lease: &Lease| repeated == Repeated::GivesTheSame && lease.holder == claim.holder;
     if let Some(wanted) = claim.wanted {
         let wanted = wanted.to_canonical();
         if let Some(reason) = networks.refuses_address(claim.subnet_id, &wanted) {
@@ -90,7 +120,7 @@ pub async fn claim_address(
         return match take(store, &claim, wanted).await? {
             Some(lease) => Ok(lease),
             None => match store.by_key::<Lease>(&key(&wanted)).await? {
-                Some(lease) if lease.value.holder == claim.holder => Ok(lease),
+                Some(lease) if had(&lease.value) => Ok(lease),
                 _ => Err(ClaimError::InUse { ip: wanted }),
             },
         };
@@ -98,7 +128,7 @@ pub async fn claim_address(
     loop {
         let mut leased = BTreeSet::new();
         for lease in leases(store).await? {
-            if lease.value.holder == claim.holder && lease.value.subnet_id == claim.subnet_id {
+            if had(&lease.value) && lease.value.subnet_id == claim.subnet_id {
                 return Ok(lease);
             }
             leased.insert(lease.value.ip);

@@ -78,13 +78,9 @@ impl Ipam {
             }
             match write(store, &old, networks).await {
                 Ok(networks) => return Ok((told, networks)),
-                Err(
-                    DocumentError::Conflict { .. }
-                    | DocumentError::Gone { .. }
-                    | DocumentError::DuplicateKey { .. },
-                ) => tokio::task::yield_now().await,
                 Err(DocumentError::Backend(error)) => return Err(EditError::from(error).into()),
-                Err(error) => return Err(EditError::Document(error).into()),
+                // Somebody else was faster.
+                Err(_) => tokio::task::yield_now().await,
             }
         }
         Err(EditError::Busy.into())
@@ -131,9 +127,6 @@ pub enum EditError {
     /// The database failed.
     #[error("the database failed")]
     Store(#[from] StoreError),
-    /// The document cannot be written.
-    #[error("the networks cannot be stored")]
-    Document(#[source] DocumentError),
     /// Others changed them faster than this could, again and again.
     #[error("the networks change too fast; try again")]
     Busy,

@@ -12,6 +12,7 @@ use maas_core::machine::{Event, Machine, Status};
 
 use super::{check_version, known_caller, preseed, scripts};
 use crate::http::{Fields, Param, Problem, Reply, Request};
+use crate::ipam::EditError;
 use crate::problems::applied;
 use crate::region::{Extras, Region};
 use crate::store::{ScriptOutput, Stream};
@@ -56,8 +57,12 @@ pub(super) async fn signal(region: Arc<Region>, request: Request) -> Result<Repl
             read_hardware(run, report, &mut extras);
         }
     }
+    let found = extras.hardware.clone();
     let event = Event::Signal { status, error, script: report, power, scripts: runs };
     applied(region.apply(&machine.system_id, &event, extras).await)?;
+    if let Some(hardware) = found {
+        learn_networks(&region, &machine, &hardware).await;
+    }
     Ok(Reply::ok())
 }
 
@@ -182,6 +187,26 @@ fn outputs(fields: &Fields, run: Option<&ScriptRun>) -> Result<Vec<ScriptOutput>
         outputs.insert(stream, ScriptOutput { run_id: run.id, stream, bytes });
     }
     Ok(outputs.into_values().collect())
+}
+
+/// Subnets that the machine is in become known. Commissioning does not fail over it.
+async fn learn_networks(region: &Region, machine: &Machine, hardware: &Hardware) {
+    let learned = region
+        .ipam
+        .edit(&*region.store, |networks| Ok::<_, EditError>(networks.learn(hardware)))
+        .await;
+    match learned {
+        Ok((learned, _)) if learned.is_empty() => {}
+        Ok((learned, _)) => tracing::info!(
+            system_id = %machine.system_id,
+            subnets = learned.subnets.len(),
+            vlans = learned.vlans.len(),
+            "networks learned"
+        ),
+        Err(error) => {
+            tracing::warn!(system_id = %machine.system_id, error = %error, "networks not learned");
+        }
+    }
 }
 
 /// The resources document becomes the machine's hardware; one that cannot be read fails its

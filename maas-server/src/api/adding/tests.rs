@@ -21,7 +21,7 @@ async fn a_new_machine_has_what_was_told_and_defaults_for_the_rest() {
         ("mac_addresses", "52:54:00:00:00:02, 02:00:00:00:00:02"),
         ("power_type", "manual"),
     ]);
-    let told = told(&region, &fields).unwrap();
+    let told = told(&region, &Networks::default(), &fields, Teller::Administrator).unwrap();
     assert_eq!((told.hostname.as_str(), told.domain.as_str()), ("node1", "example.com"));
     assert_eq!(told.mac_addresses.len(), 2, "the address without hardware is left out: {told:?}");
     assert_eq!((told.pool.as_str(), told.zone.as_str()), ("default", "default"));
@@ -39,11 +39,14 @@ async fn every_field_that_cannot_be_used_is_named_at_once() {
         ("power_type", "telepathy"),
         ("power_parameters", "[1]"),
     ]);
-    let problem = told(&region, &fields).unwrap_err();
+    let problem = told(&region, &Networks::default(), &fields, Teller::Administrator).unwrap_err();
     let expected = ["architecture", "hostname", "mac_addresses", "power_parameters", "power_type"];
     assert_eq!(blamed(problem), expected);
     let webhook = form(&[("architecture", "amd64"), ("power_type", "webhook")]);
-    assert_eq!(blamed(told(&region, &webhook).unwrap_err()), ["power_type"]);
+    assert_eq!(
+        blamed(told(&region, &Networks::default(), &webhook, Teller::Administrator).unwrap_err()),
+        ["power_type"]
+    );
 }
 
 #[test]
@@ -65,7 +68,13 @@ async fn enlisting_twice_gives_one_machine() {
     let dir = tempfile::tempdir().unwrap();
     let region = region(dir.path()).await;
     let tell = |macs: &str| {
-        told(&region, &form(&[("architecture", "amd64"), ("mac_addresses", macs)])).unwrap()
+        told(
+            &region,
+            &Networks::default(),
+            &form(&[("architecture", "amd64"), ("mac_addresses", macs)]),
+            Teller::Administrator,
+        )
+        .unwrap()
     };
     let first = enlist(&region, tell("52:54:00:00:00:01"), true).await.unwrap();
     let again = enlist(&region, tell("52:54:00:00:00:01,52:54:00:00:00:02"), true).await.unwrap();
