@@ -69,6 +69,33 @@ pub async fn create(
     Ok(store.create_user(user).await?)
 }
 
+/// The user with this name and password.
+///
+/// # Errors
+///
+/// The database's failure.
+pub async fn with_password(
+    store: &dyn Store,
+    username: &str,
+    password: Secret<String>,
+) -> Result<Option<User>, AccountsError> {
+    let user = store.user(username).await?;
+    // An unknown user costs as much time as a wrong password.
+    let hash = user
+        .as_ref()
+        .map_or_else(|| NO_PASSWORD.to_owned(), |user| user.password_hash.expose().clone());
+    let matches = tokio::task::spawn_blocking(move || {
+        entropy::password_matches(&password, &Secret::new(hash))
+    })
+    .await
+    .unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()));
+    Ok(user.filter(|_| matches))
+}
+
+/// The hash of a password that nobody knows, with the usual cost.
+const NO_PASSWORD: &str = "$argon2id$v=19$m=19456,t=2,p=1$bm9ib2R5a25vd3N0aGlz$\
+    AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+
 /// The user's oldest API key; a new one when there is none.
 ///
 /// # Errors

@@ -9,6 +9,7 @@
 //! | [`metadata`] | what a machine's own software asks for and reports |
 //! | [`rack`] | boot loaders, their configurations, image files |
 //! | [`images`] | boot sources, synchronisation, the image store |
+//! | [`ui`] | the web page, which is one more client of the API |
 //! | [`ipam`] | networks and addresses |
 //! | [`worker`] | performs effects, watches deadlines |
 //! | [`power`] | power drivers |
@@ -44,11 +45,13 @@ mod problems;
 pub mod rack;
 pub mod region;
 pub mod server;
+pub mod sessions;
 mod signals;
 pub mod simulator;
 pub mod store;
 #[cfg(test)]
 mod testing;
+pub mod ui;
 pub mod worker;
 
 /// An error's sentence and those of its causes, joined by `: `.

@@ -20,7 +20,7 @@ use crate::images::sync::{self, Summary, SyncError};
 use crate::images::{Images, ImagesError};
 use crate::region::{OauthAuthenticator, Region};
 use crate::store::{DocumentError, Store, StoreError};
-use crate::{api, metadata, rack, worker};
+use crate::{api, metadata, rack, ui, worker};
 
 /// A running server: region and rack listen, workers work.
 #[derive(Debug)]
@@ -110,15 +110,11 @@ impl Server {
         };
         let authenticator = OauthAuthenticator::default();
         let limits = Limits::default;
+        let mut operations = region_operations();
+        operations.extend(ui::operations());
         let region_api = Arc::new(
-            Api::new(
-                Arc::clone(&region),
-                region_operations(),
-                authenticator.clone(),
-                title(),
-                limits(),
-            )?
-            .observed_by(counter(&region, "region")),
+            Api::new(Arc::clone(&region), operations, authenticator.clone(), title(), limits())?
+                .observed_by(counter(&region, "region")),
         );
         // The rack hands on what is below /MAAS/: machines often reach only the rack.
         let mut operations = region_operations();

@@ -7,6 +7,7 @@ pub mod interface;
 pub mod lifecycle;
 pub mod new;
 pub mod permission;
+pub mod possible;
 pub mod power;
 pub mod purpose;
 pub mod record;
@@ -22,6 +23,7 @@ pub use event::{Actor, DeploymentSummary, Erase, Event, Report, ReportPhase, Rol
 pub use lifecycle::{Context, Outcome};
 pub use new::{Enlistment, InvalidNewMachine, NewMachine, normal_mac};
 pub use permission::Permission;
+pub use possible::{PossibleCommand, possible_commands};
 pub use power::{Power, PowerState};
 pub use purpose::Purpose;
 pub use record::{Level, Record};

@@ -6,7 +6,6 @@ use maas_core::secret::Secret;
 use serde_json::{Value, json};
 
 use crate::accounts;
-use crate::entropy;
 use crate::http::{Access, Operation, Param, Problem, Reply, Request, get, post};
 use crate::region::Region;
 use crate::store::ApiKey;
@@ -81,19 +80,10 @@ async fn authenticate(region: Arc<Region>, request: Request) -> Result<Reply, Pr
     let username = fields.required("username")?;
     let password = Secret::new(fields.required("password")?.to_owned());
     let name = fields.filled("consumer")?.unwrap_or("MAAS consumer");
-    let user = region.store.user(username).await.map_err(Problem::internal)?;
-    // An unknown user costs as much time as a wrong password.
-    let hash = user
-        .as_ref()
-        .map_or_else(|| NO_PASSWORD.to_owned(), |user| user.password_hash.expose().clone());
-    let matches = tokio::task::spawn_blocking(move || {
-        entropy::password_matches(&password, &Secret::new(hash))
-    })
-    .await
-    .map_err(Problem::internal)?;
-    let Some(user) = user.filter(|_| matches) else {
-        return Err(Problem::Forbidden("Wrong user name or password.".to_owned()));
-    };
+    let user = accounts::with_password(&*region.store, username, password)
+        .await
+        .map_err(Problem::internal)?
+        .ok_or_else(|| Problem::Forbidden("Wrong user name or password.".to_owned()))?;
     let keys = region.store.api_keys(&user.username).await.map_err(Problem::internal)?;
     let key = match keys.into_iter().find(|key| key.name == name) {
         Some(key) => key,
@@ -103,10 +93,6 @@ async fn authenticate(region: Arc<Region>, request: Request) -> Result<Reply, Pr
     };
     Reply::json(&view(&key))
 }
-
-/// The hash of a password that nobody knows, with the usual cost.
-const NO_PASSWORD: &str = "$argon2id$v=19$m=19456,t=2,p=1$bm9ib2R5a25vd3N0aGlz$\
-    AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
 /// A key of the caller's own.
 async fn own(region: &Region, request: &Request, token_key: &str) -> Result<ApiKey, Problem> {

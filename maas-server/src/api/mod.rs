@@ -15,7 +15,9 @@ mod interfaces;
 mod ipam;
 mod machines;
 mod nodes;
+mod possible;
 mod results;
+mod session;
 mod ssh_keys;
 mod users;
 mod version;
@@ -39,6 +41,7 @@ pub fn operations() -> Vec<Operation<Region>> {
         version::operations(),
         users::operations(),
         account::operations(),
+        session::operations(),
         ssh_keys::operations(),
         machines::operations(),
         adding::operations(),
@@ -47,6 +50,7 @@ pub fn operations() -> Vec<Operation<Region>> {
         devices::operations(),
         interfaces::operations(),
         nodes::operations(),
+        possible::operations(),
         results::operations(),
         events::operations(),
         ipam::operations(),

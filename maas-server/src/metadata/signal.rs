@@ -57,12 +57,12 @@ pub(super) async fn signal(region: Arc<Region>, request: Request) -> Result<Repl
             read_hardware(run, report, &mut extras);
         }
     }
-    let found = extras.hardware.clone();
+    // Before the machine is told: its interfaces are plugged into what is learned here.
+    if let Some(hardware) = &extras.hardware {
+        learn_networks(&region, &machine, hardware).await;
+    }
     let event = Event::Signal { status, error, script: report, power, scripts: runs };
     applied(region.apply(&machine.system_id, &event, extras).await)?;
-    if let Some(hardware) = found {
-        learn_networks(&region, &machine, &hardware).await;
-    }
     Ok(Reply::ok())
 }
 

@@ -12,6 +12,7 @@ use crate::http::{
     Access, Authenticator, Caller, Credentials, Identified, NodeCaller, NonceWindow, OauthError,
     Problem, Request, Role, UserCaller,
 };
+use crate::store::User;
 
 /// Checks OAuth 1.0 PLAINTEXT against the store; remembers nonces in memory.
 #[derive(Debug, Clone, Default)]
@@ -28,7 +29,11 @@ impl Authenticator<Region> for OauthAuthenticator {
     ) -> Identified<'a> {
         Box::pin(async move {
             let Some(credentials) = Credentials::of_request(request)? else {
-                return Ok(Caller::Anonymous);
+                return match access {
+                    // What machines ask for has nothing to do with a person's browser.
+                    Access::Node | Access::NodeOrAnonymous => Ok(Caller::Anonymous),
+                    _ => super::browser::identify(region, request).await,
+                };
             };
             let now = clock::now().seconds();
             credentials.check_time(now)?;
@@ -76,12 +81,14 @@ async fn lookup(region: &Region, token: &str) -> Result<Option<Holder>, Problem>
         return Ok(None);
     };
     let user = store.user(&key.username).await.map_err(Problem::internal)?;
-    Ok(user.map(|user| {
-        let role = if user.role == CoreRole::Admin { Role::Admin } else { Role::User };
-        Holder {
-            consumer_key: key.consumer_key,
-            token_secret: key.token_secret,
-            caller: Caller::User(UserCaller { id: 0, name: user.username, role }),
-        }
+    Ok(user.map(|user| Holder {
+        consumer_key: key.consumer_key,
+        token_secret: key.token_secret,
+        caller: user_caller(user),
     }))
+}
+
+pub(super) fn user_caller(user: User) -> Caller {
+    let role = if user.role == CoreRole::Admin { Role::Admin } else { Role::User };
+    Caller::User(UserCaller { id: 0, name: user.username, role })
 }

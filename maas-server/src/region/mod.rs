@@ -1,6 +1,7 @@
 //! The region: what every handler and worker shares.
 
 mod authenticator;
+mod browser;
 mod controller;
 mod scripts;
 
@@ -13,6 +14,7 @@ use maas_core::machine::Machine;
 use tokio::sync::watch;
 
 pub use authenticator::OauthAuthenticator;
+pub(crate) use browser::{SESSION_COOKIE, must_be_own_page};
 pub use controller::{AllocateError, ApplyError, Extras};
 
 use crate::config::Config;

@@ -5,6 +5,7 @@
 
 mod allocation;
 mod bad_input;
+mod browser;
 mod faults;
 mod interfaces;
 mod kills;

@@ -9,32 +9,21 @@
 
 #![allow(clippy::unwrap_used)]
 
-mod api;
 mod machine;
-mod region;
 mod story;
 
-/// A running region with its rack.
-#[derive(Debug, Clone)]
-pub(crate) struct Region {
-    /// Without the path, e.g. `http://127.0.0.1:5240`.
-    pub(crate) region_url: String,
-    /// Without the path, e.g. `http://127.0.0.1:5248`.
-    pub(crate) rack_url: String,
-    /// An administrator's key: consumer key, token key and token secret with colons between.
-    pub(crate) api_key: String,
-}
+use crate::region::Running;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_machine_lives_its_whole_life_with_the_real_cloud_init() {
-    let running = region::Running::start().await;
+    let running = Running::start().await;
     story::whole_life(&running.region).await;
     running.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_datasource_is_refused_with_keys_that_are_nobodys() {
-    let running = region::Running::start().await;
+    let running = Running::start().await;
     story::wrong_credentials_are_refused(&running.region).await;
     running.stop().await;
 }

@@ -3,9 +3,9 @@
 use base64::Engine;
 use serde_json::Value;
 
-use super::Region;
-use super::api::{Api, encoded};
 use super::machine::{BootScript, Machine};
+use crate::api::{Api, encoded};
+use crate::region::Region;
 
 /// What the deployed machine's owner asks of cloud-init.
 const USER_DATA: &str =

@@ -5,10 +5,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
 
-use super::Region;
+use crate::region::Region;
 
 /// A client of the region with an administrator's key.
-pub(super) struct Api {
+pub(crate) struct Api {
     http: reqwest::Client,
     base: String,
     authorization: String,
@@ -17,7 +17,7 @@ pub(super) struct Api {
 static NONCE: AtomicU64 = AtomicU64::new(0);
 
 /// Percent-encodes all but the unreserved characters.
-pub(super) fn encoded(text: &str) -> String {
+pub(crate) fn encoded(text: &str) -> String {
     text.bytes()
         .map(|byte| match byte {
             b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
@@ -35,7 +35,7 @@ fn form(fields: &[(&str, &str)]) -> String {
 }
 
 impl Api {
-    pub(super) fn new(region: &Region) -> Self {
+    pub(crate) fn new(region: &Region) -> Self {
         let mut parts = region.api_key.splitn(3, ':').map(encoded);
         let mut part = || parts.next().unwrap();
         Self {
@@ -73,11 +73,11 @@ impl Api {
         serde_json::from_str(&text).unwrap_or(Value::String(text))
     }
 
-    pub(super) async fn fetch(&self, path: &str) -> Value {
+    pub(crate) async fn fetch(&self, path: &str) -> Value {
         self.send(self.http.get(format!("{}{path}", self.base))).await
     }
 
-    pub(super) async fn post(&self, path: &str, fields: &[(&str, &str)]) -> Value {
+    pub(crate) async fn post(&self, path: &str, fields: &[(&str, &str)]) -> Value {
         let request = self
             .http
             .post(format!("{}{path}", self.base))
@@ -86,7 +86,7 @@ impl Api {
         self.send(request).await
     }
 
-    pub(super) async fn put(&self, path: &str, fields: &[(&str, &str)]) -> Value {
+    pub(crate) async fn put(&self, path: &str, fields: &[(&str, &str)]) -> Value {
         let request = self
             .http
             .put(format!("{}{path}", self.base))
@@ -95,8 +95,22 @@ impl Api {
         self.send(request).await
     }
 
+    /// Waits until that many machines have enlisted themselves; their system ids.
+    pub(crate) async fn enlisted(&self, count: usize) -> Vec<String> {
+        for _ in 0..600 {
+            let machines = self.fetch("machines/?status=new").await;
+            let machines = machines.as_array().unwrap();
+            if machines.len() >= count {
+                let id = |machine: &Value| machine["system_id"].as_str().unwrap().to_owned();
+                return machines.iter().map(id).collect();
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        }
+        panic!("{count} machines never enlisted");
+    }
+
     /// Waits for a status that the region itself brings about.
-    pub(super) async fn wait_for_status(&self, system_id: &str, status: &str) {
+    pub(crate) async fn wait_for_status(&self, system_id: &str, status: &str) {
         for _ in 0..100 {
             let machine = self.fetch(&format!("machines/{system_id}/")).await;
             if machine["status_name"] == status {
@@ -108,7 +122,7 @@ impl Api {
     }
 
     /// The machine, with its newest events in the message when its status is another.
-    pub(super) async fn machine_in_status(&self, system_id: &str, status: &str) -> Value {
+    pub(crate) async fn machine_in_status(&self, system_id: &str, status: &str) -> Value {
         let machine = self.fetch(&format!("machines/{system_id}/")).await;
         if machine["status_name"] != status {
             let events = self.fetch(&format!("events/?op=query&limit=40&id={system_id}")).await;

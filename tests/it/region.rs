@@ -12,20 +12,36 @@ use maas_simplestreams::date::Timestamp;
 use maas_simplestreams::publish::{Content, NewItem, NewProduct, NewVersion, Signing, Stream};
 use maas_simplestreams::sign::SigningKey;
 
-use super::Region;
 use super::api::Api;
 
 const SERIAL: &str = "20260101";
 
+/// Where a running region with its rack is, and a key to it.
+#[derive(Debug, Clone)]
+pub(crate) struct Region {
+    /// Without the path, e.g. `http://127.0.0.1:5240`.
+    pub(crate) region_url: String,
+    /// Without the path, e.g. `http://127.0.0.1:5248`.
+    pub(crate) rack_url: String,
+    /// An administrator's key: consumer key, token key and token secret with colons between.
+    pub(crate) api_key: String,
+}
+
+/// The administrator of every region that the tests start.
+pub(crate) const ADMIN: &str = "admin";
+
+/// The administrator's password.
+pub(crate) const PASSWORD: &str = "the admin's password";
+
 /// A region that ends with the test.
-pub(super) struct Running {
+pub(crate) struct Running {
     server: Server,
-    pub(super) region: Region,
+    pub(crate) region: Region,
     _state: tempfile::TempDir,
 }
 
 impl Running {
-    pub(super) async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let state = tempfile::tempdir().unwrap();
         let mirror = state.path().join("mirror");
         let now = Timestamp::from(SystemTime::now());
@@ -43,11 +59,9 @@ impl Running {
         config.sync_interval = None;
         let server = Server::start(config).await.unwrap();
         let store = server.store();
-        let password = Secret::new("not used".to_owned());
-        accounts::create(store, "admin", "admin@example.com", Role::Admin, &password)
-            .await
-            .unwrap();
-        let key_of_admin = accounts::first_api_key(store, "admin").await.unwrap();
+        let password = Secret::new(PASSWORD.to_owned());
+        accounts::create(store, ADMIN, "admin@example.com", Role::Admin, &password).await.unwrap();
+        let key_of_admin = accounts::first_api_key(store, ADMIN).await.unwrap();
         let region = Region {
             region_url: server.region_url(),
             rack_url: server.rack_url(),
@@ -74,7 +88,7 @@ impl Running {
         Self { server, region, _state: state }
     }
 
-    pub(super) async fn stop(self) {
+    pub(crate) async fn stop(self) {
         self.server.shutdown().await;
     }
 }
