@@ -194,7 +194,7 @@ async fn release_one(store: &dyn Store, ip: IpAddr, holder: &Holder) {
 /// # Errors
 ///
 /// [`StoreError`] when the database fails.
-pub async fn sweep(region: &Region) -> Result<usize, StoreError> {
+pub(crate) async fn sweep(region: &Region) -> Result<usize, StoreError> {
     let store = &*region.store;
     let before = clock::now().0.saturating_sub(LEFT_OVER);
     let mut old = leases(store).await?;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use maas_core::ipam::{Networks, SubnetSpecifier};
-use maas_core::machine::interface::Places;
+use maas_core::machine::interface::NetworkFacts;
 use serde_json::{Value, json};
 
 use crate::api::view::network;
@@ -16,13 +16,13 @@ use crate::region::Region;
 #[derive(Debug, Clone)]
 pub(crate) struct Snapshot {
     pub(crate) networks: Arc<Networks>,
-    pub(crate) places: Arc<Places>,
+    pub(crate) places: Arc<NetworkFacts>,
     domains: Arc<BTreeMap<String, Value>>,
 }
 
 impl Snapshot {
     pub(crate) fn new(networks: Arc<Networks>) -> Self {
-        let places = Arc::new(Places::from(&*networks));
+        let places = Arc::new(NetworkFacts::from(&*networks));
         let domains = networks
             .domains()
             .iter()

@@ -36,7 +36,7 @@ pub use storage::NumberedStorage;
 
 use hardware::Hardware;
 use interface::build::Known;
-use interface::{Interfaces, Places};
+use interface::{Interfaces, NetworkFacts};
 
 use crate::commission::result::ScriptRun;
 use crate::id::SystemId;
@@ -219,7 +219,7 @@ impl Machine {
     /// Takes over what commissioning found. MAC addresses are only added: an interface that is
     /// unplugged today still belongs to the machine. The interfaces are built anew, unless the
     /// commissioning keeps their configuration.
-    pub fn learn(&mut self, hardware: &Hardware, places: &Places) {
+    pub fn learn(&mut self, hardware: &Hardware, places: &NetworkFacts) {
         self.mac_addresses.extend(hardware.mac_addresses().filter_map(new::normal_mac));
         if let Some(uuid) = &hardware.hardware_uuid {
             self.hardware_uuid = Some(uuid.to_lowercase());
@@ -245,10 +245,16 @@ impl Machine {
 
     /// Builds the interfaces from what is known of the cards, when nobody has yet: after the
     /// machine was added, or stored by a version that did not keep them.
-    pub fn ensure_interfaces(&mut self, places: &Places) {
+    pub fn ensure_interfaces(&mut self, places: &NetworkFacts) {
         if self.interfaces.is_unborn() {
             self.interfaces = self.interfaces.rebuilt(self.known_cards(), places);
         }
+    }
+
+    /// Adds cards that it told of itself when it was seen again.
+    pub fn add_macs(&mut self, macs: impl IntoIterator<Item = String>, networks: &NetworkFacts) {
+        self.mac_addresses.extend(macs);
+        self.interfaces = self.interfaces.refreshed(self.known_cards(), networks);
     }
 
     /// Changes one interface; returns the number of the one that the change is about.
@@ -259,7 +265,7 @@ impl Machine {
     pub fn edit_interfaces(
         &mut self,
         edit: &interface::Edit,
-        places: &Places,
+        places: &NetworkFacts,
     ) -> Result<Option<u64>, interface::Refusal> {
         if self.configuration.network.is_some() {
             return Err(interface::Refusal::NetworkGiven);
@@ -279,7 +285,7 @@ impl Machine {
     /// # Errors
     ///
     /// [`interface::Refusal::CannotRestore`] unless the machine is Ready or failed its tests.
-    pub fn restore_network(&mut self, places: &Places) -> Result<(), interface::Refusal> {
+    pub fn restore_network(&mut self, places: &NetworkFacts) -> Result<(), interface::Refusal> {
         if !matches!(self.status, Status::Ready | Status::FailedTesting) {
             return Err(interface::Refusal::CannotRestore);
         }

@@ -7,7 +7,7 @@ use std::str::FromStr;
 use maas_netconfig::Mac;
 
 use super::hardware::Hardware;
-use super::interface::{Interfaces, Places};
+use super::interface::{Interfaces, NetworkFacts};
 use super::{Architecture, BootFacts, Machine, NodeCredentials, Power, PowerState, Status};
 use crate::id::SystemId;
 use crate::secret::Secret;
@@ -185,7 +185,7 @@ impl Machine {
             configuration: crate::deploy::Configuration::default(),
             credentials: new.credentials,
         };
-        machine.ensure_interfaces(&Places::default());
+        machine.ensure_interfaces(&NetworkFacts::default());
         Ok(machine)
     }
 }

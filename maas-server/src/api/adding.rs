@@ -119,6 +119,7 @@ async fn enlist(region: &Region, told: Told, commission: bool) -> Result<Machine
     if told.mac_addresses.is_empty() {
         return Err(Problem::field("mac_addresses", "This field is required."));
     }
+    let networks = region.networks().await?;
     for mac in told.mac_addresses.iter().filter_map(|mac| normal_mac(mac)) {
         let known = region.store.machine_by_mac(&mac).await.map_err(Problem::internal)?;
         let Some(known) = known else { continue };
@@ -128,7 +129,7 @@ async fn enlist(region: &Region, told: Told, commission: bool) -> Result<Machine
         return Ok(region
             .edit::<ApplyError>(&known.system_id, |machine| {
                 let macs = told.mac_addresses.iter().filter_map(|mac| normal_mac(mac));
-                machine.mac_addresses.extend(macs);
+                machine.add_macs(macs, &networks.places);
                 if !told.power_driver.is_empty() {
                     machine.power.driver.clone_from(&told.power_driver);
                     machine.power.parameters.clone_from(&told.power_parameters);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use maas_core::id::SystemId;
 use maas_core::machine::interface::edit::Settings;
-use maas_core::machine::interface::{Edit, Interfaces, Node as Kind, Places};
+use maas_core::machine::interface::{Edit, Interfaces, NetworkFacts, Node as Kind};
 use maas_core::machine::permission::Permission;
 use maas_core::machine::{Actor, Role};
 use maas_netconfig::Mac;
@@ -228,7 +228,7 @@ impl Told {
         Ok(Self { hostname, domain: own.or(domain), description, parent, zone, macs })
     }
 
-    fn interfaces(&self, places: &Places) -> Result<Interfaces, Problem> {
+    fn interfaces(&self, places: &NetworkFacts) -> Result<Interfaces, Problem> {
         if self.macs.is_empty() {
             return Err(Problem::field("mac_addresses", "This field is required."));
         }

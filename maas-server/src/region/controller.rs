@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use maas_core::id::SystemId;
 use maas_core::machine::hardware::Hardware;
-use maas_core::machine::interface::{Interfaces, Places};
+use maas_core::machine::interface::{Interfaces, NetworkFacts};
 use maas_core::machine::lifecycle;
 use maas_core::machine::{
     Actor, Context, Effect, Event, Machine, PowerState, Record, Refusal, Status,
@@ -114,7 +114,7 @@ impl Region {
         event: impl Fn(&Machine) -> Result<Event, Refusal>,
     ) -> Result<Machine, ApplyError> {
         let places = match &extras.hardware {
-            Some(_) => Some(Places::from(&*self.ipam.networks(&*self.store).await?)),
+            Some(_) => Some(NetworkFacts::from(&*self.ipam.networks(&*self.store).await?)),
             None => None,
         };
         for _ in 0..ATTEMPTS {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use maas_netconfig::{IfName, Mac};
 
-use super::{Card, Interface, Interfaces, Kind, Link, LinkMode, Places};
+use super::{Card, Interface, Interfaces, Kind, Link, LinkMode, NetworkFacts};
 use crate::machine::hardware::{self, Hardware, InterfaceKind};
 
 /// What is known of a machine's cards.
@@ -56,7 +56,7 @@ impl Interfaces {
     /// Interfaces as commissioning leaves them: one for each card, the boot interface configured,
     /// everything else forgotten. A card keeps its number, tags and switch by its address.
     #[must_use]
-    pub fn rebuilt(&self, known: Known<'_>, places: &Places) -> Self {
+    pub fn rebuilt(&self, known: Known<'_>, networks: &NetworkFacts) -> Self {
         let mut fresh = Self { last_id: self.last_id, ..Self::default() };
         let cards = known.cards();
         let boot = known
@@ -67,13 +67,13 @@ impl Interfaces {
         for (mac, found) in &cards {
             let Some(id) = fresh.add_card(self, *mac, found.name.parse().ok()) else { continue };
             fresh.learn_card(id, found);
-            fresh.configure(id, Some(found), Boot::is(boot == Some(*mac)), places);
+            fresh.configure(id, Some(found), Boot::is(boot == Some(*mac)), networks);
         }
         for mac in known.told() {
             let name = self.by_mac(mac).map(|interface| interface.name.clone());
             let Some(id) = fresh.add_card(self, mac, name) else { continue };
             if cards.is_empty() {
-                fresh.configure(id, None, Boot::is(boot == Some(mac)), places);
+                fresh.configure(id, None, Boot::is(boot == Some(mac)), networks);
             } else if let Some(interface) = fresh.get_mut(id) {
                 // Commissioning did not see it: what is not there must not be waited for.
                 interface.enabled = false;
@@ -83,18 +83,25 @@ impl Interfaces {
         fresh
     }
 
-    /// The same interfaces with what commissioning says of the cards; new cards are added without
-    /// configuration (`skip_networking`).
+    /// The same interfaces with what is known of the cards by now; new cards are added without
+    /// configuration.
     #[must_use]
-    pub fn refreshed(&self, known: Known<'_>, places: &Places) -> Self {
+    pub fn refreshed(&self, known: Known<'_>, networks: &NetworkFacts) -> Self {
         let mut fresh = self.clone();
         for (mac, found) in known.cards() {
             if let Some(interface) = fresh.by_mac(mac) {
                 let id = interface.id;
                 fresh.learn_card(id, found);
             } else if let Some(id) = fresh.add_card(self, mac, found.name.parse().ok()) {
-                fresh.configure(id, Some(found), Boot::Other, places);
+                fresh.configure(id, Some(found), Boot::Other, networks);
                 fresh.learn_card(id, found);
+            }
+        }
+        for mac in known.told() {
+            if fresh.by_mac(mac).is_none()
+                && let Some(id) = fresh.add_card(self, mac, None)
+            {
+                fresh.configure(id, None, Boot::Other, networks);
             }
         }
         fresh.list.sort_by_key(|interface| interface.id);
@@ -156,16 +163,16 @@ impl Interfaces {
         id: u64,
         found: Option<&hardware::Interface>,
         boot: Boot,
-        places: &Places,
+        networks: &NetworkFacts,
     ) {
         let addresses = found.map_or(&[][..], |found| &found.addresses);
-        let subnet = addresses.iter().find_map(|it| places.subnet_of(it.address));
+        let subnet = addresses.iter().find_map(|it| networks.subnet_of(it.address));
         let boots = boot == Boot::This;
         let connected = boots || found.is_none_or(|found| found.link_connected);
         let vlan = subnet
             .map(|(_, subnet)| subnet.vlan)
-            .or_else(|| places.default_vlan.filter(|_| connected));
-        let ours = subnet.filter(|(_, subnet)| places.is_ours(subnet)).map(|(id, _)| id);
+            .or_else(|| networks.default_vlan.filter(|_| connected));
+        let ours = subnet.filter(|(_, subnet)| networks.is_ours(subnet)).map(|(id, _)| id);
         let subnet = subnet.map(|(id, _)| id);
         let link = match ours {
             Some(subnet) if boots => Some((LinkMode::Auto, Some(subnet))),

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::{Interface, Interfaces, Kind, Link, LinkMode, Places};
+use super::{Interface, Interfaces, Kind, Link, LinkMode, NetworkFacts};
 
 /// The default gateways of a machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -23,22 +23,22 @@ pub struct DefaultGateway {
 }
 
 /// The gateway that a link could give.
-pub(super) fn of_link(link: &Link, places: &Places) -> Option<IpAddr> {
+pub(super) fn of_link(link: &Link, networks: &NetworkFacts) -> Option<IpAddr> {
     if !matches!(link.mode, LinkMode::Auto | LinkMode::Static) {
         return None;
     }
-    places.subnets.get(&link.subnet?)?.gateway
+    networks.subnets.get(&link.subnet?)?.gateway
 }
 
 impl Interfaces {
     /// The default gateways; links that get their address only at the deployment count
     /// (`netconfig.md` §1.6).
     #[must_use]
-    pub fn default_gateways(&self, boot: Option<u64>, places: &Places) -> DefaultGateways {
+    pub fn default_gateways(&self, boot: Option<u64>, networks: &NetworkFacts) -> DefaultGateways {
         let one = |chosen: Option<u64>, is_family: fn(&IpAddr) -> bool| {
             let chosen = chosen
                 .and_then(|id| self.link(id))
-                .and_then(|(_, link)| Some((of_link(link, places).filter(is_family)?, link.id)));
+                .and_then(|(_, link)| Some((of_link(link, networks).filter(is_family)?, link.id)));
             if let Some((gateway, link)) = chosen {
                 return DefaultGateway { gateway: Some(gateway), link: Some(link) };
             }
@@ -46,8 +46,8 @@ impl Interfaces {
                 .links()
                 .filter(|(interface, _)| self.is_enabled(interface))
                 .filter_map(|(interface, link)| {
-                    let gateway = of_link(link, places).filter(is_family)?;
-                    Some((rank(interface, link, boot, places), gateway))
+                    let gateway = of_link(link, networks).filter(is_family)?;
+                    Some((rank(interface, link, boot, networks), gateway))
                 })
                 .min_by_key(|(rank, _)| *rank);
             DefaultGateway { gateway: best.map(|(_, gateway)| gateway), link: None }
@@ -63,10 +63,10 @@ fn rank(
     interface: &Interface,
     link: &Link,
     boot: Option<u64>,
-    places: &Places,
+    networks: &NetworkFacts,
 ) -> (bool, u8, bool, u64) {
-    let vlan = link.subnet.and_then(|id| places.subnets.get(&id)).map(|subnet| subnet.vlan);
-    let dhcp_on = vlan.and_then(|id| places.vlans.get(&id)).is_some_and(|vlan| vlan.dhcp_on);
+    let vlan = link.subnet.and_then(|id| networks.subnets.get(&id)).map(|subnet| subnet.vlan);
+    let dhcp_on = vlan.and_then(|id| networks.vlans.get(&id)).is_some_and(|vlan| vlan.dhcp_on);
     let kind = match interface.kind {
         Kind::Bond { .. } | Kind::Bridge { .. } => 1,
         Kind::Physical if boot == Some(interface.id) => 2,

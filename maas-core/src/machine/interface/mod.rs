@@ -2,15 +2,15 @@
 //! edited.
 //!
 //! [`Interfaces`] belongs to one machine or device. It knows VLANs and subnets by their numbers
-//! only; [`Places`] says what these are. [`Interfaces::edit`] is the one way to change the
+//! only; [`NetworkFacts`] says what these are. [`Interfaces::edit`] is the one way to change the
 //! configuration, and [`Interfaces::network`] what a deployment is rendered from.
 
 pub mod build;
 pub mod edit;
+mod facts;
 mod gateway;
 mod link;
 pub mod network;
-mod places;
 mod refusal;
 mod usage;
 
@@ -22,9 +22,9 @@ use maas_netconfig::{IfName, Mac, Mtu};
 use serde::{Deserialize, Serialize};
 
 pub use edit::{Edit, Node};
+pub use facts::{NetworkFacts, RouteFacts, SubnetFacts, VlanFacts};
 pub use gateway::{DefaultGateway, DefaultGateways};
 pub use link::{InvalidLinkMode, Link, LinkMode};
-pub use places::{Places, RouteFacts, SubnetFacts, VlanFacts};
 pub use refusal::Refusal;
 pub use usage::AcquiredBridges;
 
@@ -308,18 +308,18 @@ impl Interfaces {
     /// What it carries: its own MTU, or its VLAN's, or Ethernet's 1500, and at least what the
     /// interfaces built on it need.
     #[must_use]
-    pub fn effective_mtu(&self, interface: &Interface, places: &Places) -> u16 {
-        self.mtu_with(interface, places, 8)
+    pub fn effective_mtu(&self, interface: &Interface, networks: &NetworkFacts) -> u16 {
+        self.mtu_with(interface, networks, 8)
     }
 
-    fn mtu_with(&self, interface: &Interface, places: &Places, depth: u8) -> u16 {
-        let vlan = || interface.vlan.and_then(|id| places.vlans.get(&id)).map(|vlan| vlan.mtu);
+    fn mtu_with(&self, interface: &Interface, networks: &NetworkFacts, depth: u8) -> u16 {
+        let vlan = || interface.vlan.and_then(|id| networks.vlans.get(&id)).map(|vlan| vlan.mtu);
         let own = interface.mtu.or_else(vlan).unwrap_or(Mtu::ETHERNET).bytes();
         if depth == 0 {
             return own;
         }
         let above = self.children(interface.id);
-        above.map(|child| self.mtu_with(child, places, depth - 1)).fold(own, u16::max)
+        above.map(|child| self.mtu_with(child, networks, depth - 1)).fold(own, u16::max)
     }
 
     /// The interface that the machine boots from: the one with this address, or the first card.

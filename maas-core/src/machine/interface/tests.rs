@@ -18,7 +18,7 @@ pub(super) const READY: Node = Node::Machine(Status::Ready);
 
 /// Fabric 1 with untagged VLAN 1, VLAN 10 (number 2) and VLAN 20 (number 3); fabric 2 with an
 /// untagged VLAN (number 4) and VLAN 10 (number 5).
-pub(super) fn places() -> Places {
+pub(super) fn networks() -> NetworkFacts {
     let vlan = |vid: u16, fabric, mtu| VlanFacts {
         vid: Vid::new(vid).unwrap(),
         fabric,
@@ -33,7 +33,7 @@ pub(super) fn places() -> Places {
         allow_dns: true,
         rack_dns: Vec::new(),
     };
-    Places {
+    NetworkFacts {
         vlans: [
             (1, vlan(0, 1, 1500)),
             (2, vlan(10, 1, 1500)),
@@ -88,7 +88,7 @@ fn card(number: u8, address: Option<&str>) -> hardware::Interface {
 fn built(cards: Vec<hardware::Interface>) -> Interfaces {
     let hardware = Hardware { interfaces: cards, ..Hardware::default() };
     let known = Known { hardware: &hardware, macs: &BTreeSet::new(), boot_mac: None };
-    Interfaces::default().rebuilt(known, &places())
+    Interfaces::default().rebuilt(known, &networks())
 }
 
 /// Three cards in the untagged VLAN of fabric 1, the first with AUTO.
@@ -111,11 +111,11 @@ fn link(mode: LinkMode, subnet: Option<u64>, ip: Option<&str>) -> NewLink {
 }
 
 fn done(interfaces: &Interfaces, edit: &Edit) -> Interfaces {
-    interfaces.edit(edit, READY, &places()).unwrap().0
+    interfaces.edit(edit, READY, &networks()).unwrap().0
 }
 
 fn blamed(interfaces: &Interfaces, edit: &Edit) -> &'static str {
-    match interfaces.edit(edit, READY, &places()).unwrap_err() {
+    match interfaces.edit(edit, READY, &networks()).unwrap_err() {
         Refusal::Field { field, .. } => field,
         other => panic!("{other:?}"),
     }
@@ -157,7 +157,7 @@ fn the_boot_interface_is_auto_where_its_subnet_is_known_and_dhcp_elsewhere() {
         macs: &BTreeSet::new(),
         boot_mac: Some("52:54:00:00:00:02"),
     };
-    let second = Interfaces::default().rebuilt(boots_from_second, &places());
+    let second = Interfaces::default().rebuilt(boots_from_second, &networks());
     assert_eq!(second.by_name("ens2").unwrap().links[0].mode, LinkMode::Dhcp);
     assert_eq!(second.by_name("ens1").unwrap().links[0].mode, LinkMode::LinkUp);
 }
@@ -174,7 +174,7 @@ fn commissioning_again_keeps_numbers_and_tags_by_the_address_and_forgets_the_res
     };
     let macs: BTreeSet<String> = (1..=3).map(|number| mac(number).to_string()).collect();
     let known = Known { hardware: &hardware, macs: &macs, boot_mac: Some("52:54:00:00:00:01") };
-    let after = bonded.rebuilt(known, &places());
+    let after = bonded.rebuilt(known, &networks());
     assert_eq!(id(&after, "ens1"), id(&before, "ens1"));
     assert_eq!(id(&after, "ens2"), id(&before, "ens2"));
     assert!(after.by_name("ens2").unwrap().tags.contains("fast"));
@@ -183,7 +183,7 @@ fn commissioning_again_keeps_numbers_and_tags_by_the_address_and_forgets_the_res
     let lost = after.by_mac(mac(3)).unwrap();
     assert!(!lost.enabled && lost.links.is_empty(), "what is not there is not waited for");
 
-    let kept = bonded.refreshed(known, &places());
+    let kept = bonded.refreshed(known, &networks());
     assert!(kept.by_name("bond0").is_some(), "skip_networking keeps the configuration");
     assert_eq!(kept.by_name("ens1").unwrap().links, bonded.by_name("ens1").unwrap().links);
     assert!(kept.by_mac(mac(4)).is_some());
@@ -193,7 +193,7 @@ fn commissioning_again_keeps_numbers_and_tags_by_the_address_and_forgets_the_res
 fn before_commissioning_there_are_the_addresses_that_were_told() {
     let macs: BTreeSet<String> = [mac(9).to_string(), mac(8).to_string()].into();
     let known = Known { hardware: &Hardware::default(), macs: &macs, boot_mac: None };
-    let told = Interfaces::default().rebuilt(known, &places());
+    let told = Interfaces::default().rebuilt(known, &networks());
     let names: Vec<&str> = told.iter().map(|it| it.name.as_str()).collect();
     assert_eq!(names, ["eth0", "eth1"]);
     assert!(told.iter().all(|it| it.enabled && it.vlan == Some(1)));
@@ -204,7 +204,7 @@ fn before_commissioning_there_are_the_addresses_that_were_told() {
 fn edits_are_refused_by_status_with_the_sentence_that_clients_know() {
     let edit = Edit::Disconnect { id: 1 };
     for status in Status::ALL {
-        let result = three().edit(&edit, Node::Machine(status), &places());
+        let result = three().edit(&edit, Node::Machine(status), &networks());
         let allowed = matches!(
             status,
             Status::New
@@ -215,7 +215,7 @@ fn edits_are_refused_by_status_with_the_sentence_that_clients_know() {
         );
         assert_eq!(result.is_ok(), allowed, "{status}");
     }
-    let refusal = three().edit(&edit, Node::Machine(Status::Deployed), &places()).unwrap_err();
+    let refusal = three().edit(&edit, Node::Machine(Status::Deployed), &networks()).unwrap_err();
     assert_eq!(
         refusal.to_string(),
         "Cannot disconnect interface because the machine is not New, Ready, Allocated, or Broken."
@@ -228,7 +228,7 @@ fn a_link_needs_what_its_mode_needs() {
     let second = id(&it, "ens2");
     let edit = |link| Edit::LinkSubnet { id: second, link };
     for mode in [LinkMode::Auto, LinkMode::Static] {
-        let refused = it.edit(&edit(link(mode, None, None)), READY, &places()).unwrap_err();
+        let refused = it.edit(&edit(link(mode, None, None)), READY, &networks()).unwrap_err();
         let expected =
             Refusal::Field { field: "subnet", message: "This field is required.".to_owned() };
         assert_eq!(refused, expected);
@@ -248,7 +248,7 @@ fn a_link_needs_what_its_mode_needs() {
     let no_gateway =
         NewLink { default_gateway: Chosen::Yes, ..link(LinkMode::Dhcp, Some(1), None) };
     assert_eq!(blamed(&it, &edit(no_gateway)), "default_gateway");
-    assert_eq!(it.edit(&Edit::Delete { id: 99 }, READY, &places()), Err(Refusal::NoInterface));
+    assert_eq!(it.edit(&Edit::Delete { id: 99 }, READY, &networks()), Err(Refusal::NoInterface));
 }
 
 #[test]
@@ -370,22 +370,22 @@ fn an_mtu_too_small_for_ipv6_is_refused_before_a_deployment_would_fail() {
 fn default_gateways_are_chosen_and_cleared() {
     let it = three();
     let second = id(&it, "ens2");
-    assert_eq!(it.default_gateways(None, &places()).ipv4.gateway, "10.0.0.1".parse().ok());
+    assert_eq!(it.default_gateways(None, &networks()).ipv4.gateway, "10.0.0.1".parse().ok());
     let none = Edit::SetDefaultGateway { id: second, link: None };
     assert_eq!(blamed(&it, &none), "__all__");
     let four = NewLink { force: Force::Yes, ..link(LinkMode::Auto, Some(4), None) };
     let with = done(&it, &Edit::LinkSubnet { id: second, link: four });
     let with = done(&with, &none);
-    let gateways = with.default_gateways(None, &places());
+    let gateways = with.default_gateways(None, &networks());
     assert_eq!(gateways.ipv4.gateway, "10.1.0.1".parse().ok());
     assert_eq!(gateways.ipv4.link, Some(with.by_id(second).unwrap().links[0].id));
-    let network = with.network(None, "", &places());
+    let network = with.network(None, "", &networks());
     assert_eq!(network.gateways.ipv4.unwrap().interface.as_str(), "ens2");
     let cleared = with
-        .edit(&Edit::ClearDefaultGateways, Node::Machine(Status::Deployed), &places())
+        .edit(&Edit::ClearDefaultGateways, Node::Machine(Status::Deployed), &networks())
         .unwrap()
         .0;
-    assert_eq!(cleared.default_gateways(None, &places()).ipv4.link, None);
+    assert_eq!(cleared.default_gateways(None, &networks()).ipv4.link, None);
     let unlinked = with.by_id(second).unwrap().links[0].id;
     let unlinked = done(&with, &Edit::UnlinkSubnet { id: second, link: unlinked });
     assert_eq!(unlinked.chosen_gateways(), GatewayLinks::default());
@@ -393,7 +393,7 @@ fn default_gateways_are_chosen_and_cleared() {
 
 #[test]
 fn devices_have_cards_with_static_links_only() {
-    let one = |edit: &Edit, it: &Interfaces| it.edit(edit, Node::Device, &places());
+    let one = |edit: &Edit, it: &Interfaces| it.edit(edit, Node::Device, &networks());
     let card = Edit::CreatePhysical(Settings { mac: Some(mac(1)), ..Settings::default() });
     let (device, id) = one(&card, &Interfaces::default()).unwrap();
     let id = id.unwrap();
@@ -436,13 +436,13 @@ fn everything_at_once_renders_as_netplan() {
         (link.id, subnet)
     };
     it.assign(auto, "10.0.0.20".parse().unwrap());
-    let network = it.network(Some(id(&it, "ens1")), "lab.example", &places());
+    let network = it.network(Some(id(&it, "ens1")), "lab.example", &networks());
     let topology = network.resolve(SourceRouting::Off).unwrap();
     let rendered = netplan::render(&topology);
     assert!(rendered.losses.is_empty(), "{:?}", rendered.losses);
     let expected = include_str!("tests/everything.yaml");
     assert_eq!(rendered.to_yaml(), expected);
-    assert_eq!(it.effective_mtu(it.by_name("ens2").unwrap(), &places()), 9000);
+    assert_eq!(it.effective_mtu(it.by_name("ens2").unwrap(), &networks()), 9000);
 }
 
 #[test]
@@ -456,7 +456,7 @@ fn bridges_of_a_use_come_and_go_with_it() {
     assert!(it.by_name("br-ens2").is_none(), "only configured interfaces are bridged");
     let auto = bridge.links[0].id;
     it.assign(auto, "10.0.0.20".parse::<IpAddr>().unwrap());
-    assert_eq!(it.network(None, "", &places()).validate(), []);
+    assert_eq!(it.network(None, "", &networks()).validate(), []);
     it.end_use();
     assert_eq!(it.list, before.list);
 }
@@ -492,8 +492,8 @@ fn what_was_stored_before_interfaces_were_still_loads() {
     members.remove("skip_networking").unwrap();
     let mut old: crate::machine::Machine = serde_json::from_value(value).unwrap();
     assert!(old.interfaces.is_unborn());
-    old.ensure_interfaces(&Places::default());
-    machine.ensure_interfaces(&Places::default());
+    old.ensure_interfaces(&NetworkFacts::default());
+    machine.ensure_interfaces(&NetworkFacts::default());
     assert_eq!(old, machine);
 }
 
@@ -502,15 +502,15 @@ fn a_network_given_as_a_whole_locks_the_interfaces_until_it_is_taken_back() {
     let mut machine = crate::machine::lifecycle::tests::machine();
     machine.mac_addresses = [mac(1).to_string()].into();
     machine.interfaces = Interfaces::default();
-    machine.ensure_interfaces(&places());
+    machine.ensure_interfaces(&networks());
     machine.status = Status::Ready;
     machine.configuration.network = Some(maas_netconfig::Network::default());
     let id = machine.interfaces.iter().next().unwrap().id;
     let edit = Edit::Disconnect { id };
-    assert_eq!(machine.edit_interfaces(&edit, &places()), Err(Refusal::NetworkGiven));
-    machine.restore_network(&places()).unwrap();
-    machine.edit_interfaces(&edit, &places()).unwrap();
+    assert_eq!(machine.edit_interfaces(&edit, &networks()), Err(Refusal::NetworkGiven));
+    machine.restore_network(&networks()).unwrap();
+    machine.edit_interfaces(&edit, &networks()).unwrap();
     let other = Settings { mac: Some(mac(7)), ..Settings::default() };
-    machine.edit_interfaces(&Edit::Update { id, settings: Box::new(other) }, &places()).unwrap();
+    machine.edit_interfaces(&Edit::Update { id, settings: Box::new(other) }, &networks()).unwrap();
     assert_eq!(Vec::from_iter(machine.mac_addresses), [mac(7).to_string()]);
 }

@@ -8,7 +8,7 @@ use sqlx::query::Query;
 use sqlx::{AnyConnection, AnyPool, AssertSqlSafe, Row};
 
 use maas_core::id::SystemId;
-use maas_core::machine::interface::Places;
+use maas_core::machine::interface::NetworkFacts;
 use maas_core::machine::{Machine, Record};
 use maas_core::secret::Secret;
 use maas_core::time::Timestamp;
@@ -423,7 +423,7 @@ async fn attach(
 fn read(row: &AnyRow) -> Result<Machine, Fault> {
     let mut machine: Machine = serde_json::from_str(row.try_get(1)?)?;
     // One that was stored before interfaces were kept.
-    machine.ensure_interfaces(&Places::default());
+    machine.ensure_interfaces(&NetworkFacts::default());
     machine.version = u64::try_from(row.try_get::<i64, _>(0)?)?;
     Ok(machine)
 }

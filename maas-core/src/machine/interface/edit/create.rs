@@ -3,7 +3,7 @@
 use maas_netconfig::IfName;
 
 use super::{BondChange, BridgeChange, Node, Settings};
-use crate::machine::interface::{Interface, Interfaces, Kind, Places, Refusal};
+use crate::machine::interface::{Interface, Interfaces, Kind, NetworkFacts, Refusal};
 
 /// The most interfaces that one machine may have.
 const MAX_INTERFACES: usize = 512;
@@ -23,7 +23,7 @@ impl Interfaces {
         &mut self,
         settings: &Settings,
         node: Node,
-        places: &Places,
+        networks: &NetworkFacts,
     ) -> Result<u64, Refusal> {
         self.check_count()?;
         let mac = settings.mac.ok_or_else(|| Refusal::required("mac_address"))?;
@@ -38,12 +38,12 @@ impl Interfaces {
             interface.card.link_connected = true;
             interface.vlan = match node {
                 Node::Machine(_) => None,
-                Node::Device => places.default_vlan,
+                Node::Device => networks.default_vlan,
             };
         }
         self.set_common(id, settings)?;
         if let Some(vlan) = settings.vlan {
-            self.move_to_vlan(id, vlan, places)?;
+            self.move_to_vlan(id, vlan, networks)?;
         }
         if matches!(node, Node::Machine(_)) {
             self.ensure_link_up(id);
@@ -54,30 +54,30 @@ impl Interfaces {
     pub(super) fn create_bond(
         &mut self,
         settings: &Settings,
-        places: &Places,
+        networks: &NetworkFacts,
     ) -> Result<u64, Refusal> {
         let params = settings.bond.applied(&BondChange::initial());
-        self.create_group(settings, Kind::Bond { parents: Vec::new(), params }, places)
+        self.create_group(settings, Kind::Bond { parents: Vec::new(), params }, networks)
     }
 
     pub(super) fn create_bridge(
         &mut self,
         settings: &Settings,
-        places: &Places,
+        networks: &NetworkFacts,
     ) -> Result<u64, Refusal> {
         let kind = Kind::Bridge {
             parents: Vec::new(),
             bridge: settings.bridge.kind.unwrap_or_default(),
             params: settings.bridge.applied(&BridgeChange::initial()),
         };
-        self.create_group(settings, kind, places)
+        self.create_group(settings, kind, networks)
     }
 
     fn create_group(
         &mut self,
         settings: &Settings,
         kind: Kind,
-        places: &Places,
+        networks: &NetworkFacts,
     ) -> Result<u64, Refusal> {
         self.check_count()?;
         let name = settings.name.clone().ok_or_else(|| Refusal::required("name"))?;
@@ -91,7 +91,7 @@ impl Interfaces {
         );
         self.known_mut(id)?.mac = mac;
         self.set_common(id, settings)?;
-        self.move_to_vlan(id, vlan, places)?;
+        self.move_to_vlan(id, vlan, networks)?;
         self.ensure_link_up(id);
         Ok(id)
     }
@@ -99,7 +99,7 @@ impl Interfaces {
     pub(super) fn create_vlan(
         &mut self,
         settings: &Settings,
-        places: &Places,
+        networks: &NetworkFacts,
     ) -> Result<u64, Refusal> {
         self.check_count()?;
         let &[parent] = settings.parents.as_deref().unwrap_or_default() else {
@@ -111,7 +111,7 @@ impl Interfaces {
             });
         };
         let vlan = settings.vlan.flatten().ok_or_else(|| Refusal::required("vlan"))?;
-        let vid = places.vlans.get(&vlan).ok_or_else(|| Refusal::no_choice("vlan"))?.vid;
+        let vid = networks.vlans.get(&vlan).ok_or_else(|| Refusal::no_choice("vlan"))?.vid;
         let name = match &settings.name {
             Some(name) => name.clone(),
             None => {
@@ -126,7 +126,7 @@ impl Interfaces {
             return Err(Refusal::field("mac_address", "A VLAN interface has its parent's."));
         }
         self.set_common(id, settings)?;
-        self.set_tag_and_parent(id, vlan, parent, places)?;
+        self.set_tag_and_parent(id, vlan, parent, networks)?;
         self.ensure_link_up(id);
         Ok(id)
     }

@@ -1,7 +1,7 @@
 //! What is built on what: members of bonds and bridges, carriers of VLANs, and the VLAN that all
 //! of them are plugged into.
 
-use crate::machine::interface::{Interfaces, Kind, Places, Refusal};
+use crate::machine::interface::{Interfaces, Kind, NetworkFacts, Refusal};
 
 impl Interfaces {
     /// Makes these the members of a bond or a bridge: their links go, and those that are left out
@@ -74,17 +74,17 @@ impl Interfaces {
         &mut self,
         id: u64,
         vlan: Option<u64>,
-        places: &Places,
+        networks: &NetworkFacts,
     ) -> Result<(), Refusal> {
         let interface = self.known(id)?;
         if let Some(vlan) = vlan
-            && !places.vlans.contains_key(&vlan)
+            && !networks.vlans.contains_key(&vlan)
         {
             return Err(Refusal::no_choice("vlan"));
         }
         if let Kind::Vlan { parent } = interface.kind {
             let vlan = vlan.ok_or_else(|| Refusal::required("vlan"))?;
-            return self.set_tag_and_parent(id, vlan, parent, places);
+            return self.set_tag_and_parent(id, vlan, parent, networks);
         }
         let parents = interface.kind.parents().to_vec();
         for parent in &parents {
@@ -98,12 +98,12 @@ impl Interfaces {
                     format!("'{}' below it carries another VLAN.", below.name),
                 ));
             }
-            self.move_to_vlan(*parent, vlan, places)?;
+            self.move_to_vlan(*parent, vlan, networks)?;
         }
-        self.put_into(id, vlan, places);
+        self.put_into(id, vlan, networks);
         // A carried VLAN must stay in the fabric that its carrier is plugged into.
         let fabric =
-            |vlan: Option<u64>| vlan.and_then(|id| places.vlans.get(&id)).map(|v| v.fabric);
+            |vlan: Option<u64>| vlan.and_then(|id| networks.vlans.get(&id)).map(|v| v.fabric);
         if let Some(ours) = fabric(vlan)
             && let Some(child) = self.children(id).find(|child| {
                 matches!(child.kind, Kind::Vlan { .. })
@@ -123,12 +123,12 @@ impl Interfaces {
             .map(|child| child.id)
             .collect();
         for child in above {
-            self.put_into(child, vlan, places);
+            self.put_into(child, vlan, networks);
         }
         Ok(())
     }
 
-    fn put_into(&mut self, id: u64, vlan: Option<u64>, places: &Places) {
+    fn put_into(&mut self, id: u64, vlan: Option<u64>, networks: &NetworkFacts) {
         let in_group = self.group_of(id).is_some();
         if let Some(interface) = self.get_mut(id)
             && interface.vlan != vlan
@@ -136,7 +136,7 @@ impl Interfaces {
             interface.vlan = vlan;
             interface.links.retain(|link| {
                 link.subnet.is_none_or(|subnet| {
-                    places.subnets.get(&subnet).is_some_and(|it| Some(it.vlan) == vlan)
+                    networks.subnets.get(&subnet).is_some_and(|it| Some(it.vlan) == vlan)
                 })
             });
             if vlan.is_none() || in_group {
@@ -152,9 +152,9 @@ impl Interfaces {
         id: u64,
         vlan: u64,
         parent: u64,
-        places: &Places,
+        networks: &NetworkFacts,
     ) -> Result<(), Refusal> {
-        let facts = places.vlans.get(&vlan).ok_or_else(|| Refusal::no_choice("vlan"))?;
+        let facts = networks.vlans.get(&vlan).ok_or_else(|| Refusal::no_choice("vlan"))?;
         if facts.vid.number() == 0 {
             return Err(Refusal::field("vlan", "A VLAN interface can only carry a tagged VLAN."));
         }
@@ -173,7 +173,7 @@ impl Interfaces {
                 below.name, bond.name
             ));
         }
-        let fabric = below.vlan.and_then(|id| places.vlans.get(&id)).map(|it| it.fabric);
+        let fabric = below.vlan.and_then(|id| networks.vlans.get(&id)).map(|it| it.fabric);
         match fabric {
             Some(fabric) if fabric == facts.fabric => {}
             Some(_) => {
@@ -186,7 +186,8 @@ impl Interfaces {
                 return refuse(format!("'{}' is not connected: set its VLAN first.", below.name));
             }
         }
-        let same_tag = |other: &u64| places.vlans.get(other).is_some_and(|it| it.vid == facts.vid);
+        let same_tag =
+            |other: &u64| networks.vlans.get(other).is_some_and(|it| it.vid == facts.vid);
         if let Some(other) = self.children(parent).find(|child| {
             child.id != id
                 && matches!(child.kind, Kind::Vlan { .. })
@@ -198,7 +199,7 @@ impl Interfaces {
             ));
         }
         self.known_mut(id)?.kind = Kind::Vlan { parent };
-        self.put_into(id, Some(vlan), places);
+        self.put_into(id, Some(vlan), networks);
         Ok(())
     }
 }

@@ -6,7 +6,9 @@ use ipnet::IpNet;
 
 use super::{Chosen, Force, NewLink};
 use crate::machine::interface::gateway::of_link;
-use crate::machine::interface::{Interfaces, Kind, Link, LinkMode, Places, Refusal, SubnetFacts};
+use crate::machine::interface::{
+    Interfaces, Kind, Link, LinkMode, NetworkFacts, Refusal, SubnetFacts,
+};
 
 /// The most links that one interface may have.
 const MAX_LINKS: usize = 256;
@@ -16,7 +18,7 @@ impl Interfaces {
         &mut self,
         id: u64,
         wanted: NewLink,
-        places: &Places,
+        networks: &NetworkFacts,
     ) -> Result<(), Refusal> {
         let interface = self.known(id)?;
         if let Some(group) = self.group_of(id) {
@@ -34,7 +36,9 @@ impl Interfaces {
         }
         let subnet = match wanted.subnet {
             None => None,
-            Some(id) => Some(places.subnets.get(&id).ok_or_else(|| Refusal::no_choice("subnet"))?),
+            Some(id) => {
+                Some(networks.subnets.get(&id).ok_or_else(|| Refusal::no_choice("subnet"))?)
+            }
         };
         if wanted.ip.is_some() && wanted.mode != LinkMode::Static {
             return Err(Refusal::field("ip_address", "Only a STATIC link is given its address."));
@@ -62,7 +66,7 @@ impl Interfaces {
             if self.known(id)?.vlan.is_some() && wanted.force == Force::No {
                 return Err(Refusal::no_choice("subnet"));
             }
-            self.move_to_vlan(id, Some(subnet.vlan), places)?;
+            self.move_to_vlan(id, Some(subnet.vlan), networks)?;
         }
         let link =
             Link { id: self.next_id(), mode: wanted.mode, subnet: wanted.subnet, ip: wanted.ip };
@@ -150,7 +154,7 @@ impl Interfaces {
         &mut self,
         id: u64,
         link: Option<u64>,
-        places: &Places,
+        networks: &NetworkFacts,
     ) -> Result<(), Refusal> {
         let interface = self.known(id)?;
         if let Some(link) = link
@@ -162,7 +166,7 @@ impl Interfaces {
             .links
             .iter()
             .filter(|it| link.is_none_or(|wanted| it.id == wanted))
-            .filter_map(|it| Some((of_link(it, places)?, it.id)))
+            .filter_map(|it| Some((of_link(it, networks)?, it.id)))
             .collect();
         if usable.is_empty() {
             return Err(match link {

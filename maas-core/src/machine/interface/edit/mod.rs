@@ -11,7 +11,7 @@ use std::net::IpAddr;
 use maas_netconfig::model::{BondParams, BridgeKind, BridgeParams};
 use maas_netconfig::{IfName, Mac, Mtu};
 
-use super::{Interface, Interfaces, Kind, LinkMode, Places, Refusal};
+use super::{Interface, Interfaces, Kind, LinkMode, NetworkFacts, Refusal};
 use crate::machine::Status;
 
 /// Whose interfaces they are.
@@ -281,17 +281,19 @@ impl Interfaces {
         &self,
         edit: &Edit,
         node: Node,
-        places: &Places,
+        networks: &NetworkFacts,
     ) -> Result<(Self, Option<u64>), Refusal> {
         edit.check_node(node)?;
         let mut after = self.clone();
         let id = match edit {
-            Edit::CreatePhysical(settings) => Some(after.create_physical(settings, node, places)?),
-            Edit::CreateBond(settings) => Some(after.create_bond(settings, places)?),
-            Edit::CreateBridge(settings) => Some(after.create_bridge(settings, places)?),
-            Edit::CreateVlan(settings) => Some(after.create_vlan(settings, places)?),
+            Edit::CreatePhysical(settings) => {
+                Some(after.create_physical(settings, node, networks)?)
+            }
+            Edit::CreateBond(settings) => Some(after.create_bond(settings, networks)?),
+            Edit::CreateBridge(settings) => Some(after.create_bridge(settings, networks)?),
+            Edit::CreateVlan(settings) => Some(after.create_vlan(settings, networks)?),
             Edit::Update { id, settings } => {
-                after.update(*id, settings, places)?;
+                after.update(*id, settings, networks)?;
                 Some(*id)
             }
             Edit::Delete { id } => {
@@ -309,7 +311,7 @@ impl Interfaces {
                 Some(*id)
             }
             Edit::LinkSubnet { id, link } => {
-                after.link_subnet(*id, *link, places)?;
+                after.link_subnet(*id, *link, networks)?;
                 Some(*id)
             }
             Edit::UnlinkSubnet { id, link } => {
@@ -321,7 +323,7 @@ impl Interfaces {
                 Some(*id)
             }
             Edit::SetDefaultGateway { id, link } => {
-                after.set_default_gateway(*id, *link, places)?;
+                after.set_default_gateway(*id, *link, networks)?;
                 Some(*id)
             }
             Edit::ClearDefaultGateways => {
@@ -331,15 +333,15 @@ impl Interfaces {
         };
         after.list.sort_by_key(|interface| interface.id);
         after.tidy();
-        self.check_rendering(&after, places)?;
+        self.check_rendering(&after, networks)?;
         Ok((after, id))
     }
 
     /// Refuses what no renderer takes, whatever rule above was missing: a mistake that the
     /// network did not have before.
-    fn check_rendering(&self, after: &Self, places: &Places) -> Result<(), Refusal> {
+    fn check_rendering(&self, after: &Self, networks: &NetworkFacts) -> Result<(), Refusal> {
         let errors = |it: &Self| -> Vec<String> {
-            let found = it.network(None, "", places).validate();
+            let found = it.network(None, "", networks).validate();
             found.iter().filter(|one| one.is_error()).map(ToString::to_string).collect()
         };
         let found = errors(after);

@@ -1,14 +1,14 @@
 //! Changes of one interface.
 
 use super::{Settings, check_tag};
-use crate::machine::interface::{Interfaces, Kind, Places, Refusal};
+use crate::machine::interface::{Interfaces, Kind, NetworkFacts, Refusal};
 
 impl Interfaces {
     pub(super) fn update(
         &mut self,
         id: u64,
         settings: &Settings,
-        places: &Places,
+        networks: &NetworkFacts,
     ) -> Result<(), Refusal> {
         let interface = self.known(id)?;
         let enabled = self.is_enabled(interface);
@@ -43,7 +43,7 @@ impl Interfaces {
                     }
                     Kind::Physical | Kind::Vlan { .. } => {}
                 }
-                return self.move_to_vlan(id, settings.vlan.unwrap_or(vlan), places);
+                return self.move_to_vlan(id, settings.vlan.unwrap_or(vlan), networks);
             }
             Kind::Vlan { parent } => {
                 let parent = match settings.parents.as_deref() {
@@ -58,7 +58,7 @@ impl Interfaces {
                 };
                 let vlan = settings.vlan.unwrap_or(self.known(id)?.vlan);
                 let vlan = vlan.ok_or_else(|| Refusal::required("vlan"))?;
-                return self.set_tag_and_parent(id, vlan, parent, places);
+                return self.set_tag_and_parent(id, vlan, parent, networks);
             }
         }
         let Some(vlan) = settings.vlan else { return Ok(()) };
@@ -70,7 +70,7 @@ impl Interfaces {
                 format!("It is a member of {}; change the VLAN there.", group.name),
             ));
         }
-        self.move_to_vlan(id, vlan, places)
+        self.move_to_vlan(id, vlan, networks)
     }
 
     fn set_mac(&mut self, id: u64, settings: &Settings) -> Result<(), Refusal> {

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use super::super::edit::{BridgeChange, Chosen, Edit, Force, NewLink, Settings};
 use super::super::{AcquiredBridges, Interfaces, Kind, LinkMode};
-use super::{READY, mac, name, places, three};
+use super::{READY, mac, name, networks, three};
 
 fn settings() -> impl Strategy<Value = Settings> {
     let names = prop_oneof![Just("a"), Just("b"), Just("ens1"), Just("bond0"), Just("br0")];
@@ -84,7 +84,7 @@ fn edit() -> impl Strategy<Value = Edit> {
 
 /// Every rule of the model at once.
 fn check(it: &Interfaces) {
-    let places = places();
+    let networks = networks();
     let mut numbers = BTreeSet::new();
     let mut names = BTreeSet::new();
     let mut macs = BTreeSet::new();
@@ -99,7 +99,7 @@ fn check(it: &Interfaces) {
                 LinkMode::Dhcp | LinkMode::LinkUp => assert!(link.ip.is_none(), "{link:?}"),
             }
             if let Some(subnet) = link.subnet {
-                let subnet = &places.subnets[&subnet];
+                let subnet = &networks.subnets[&subnet];
                 assert_eq!(Some(subnet.vlan), interface.vlan, "{interface:?}");
                 assert!(link.ip.is_none_or(|ip| subnet.cidr.contains(&ip)));
             }
@@ -142,7 +142,7 @@ proptest! {
     ) {
         let mut it = three();
         for edit in &edits {
-            if let Ok((after, id)) = it.edit(edit, READY, &places()) {
+            if let Ok((after, id)) = it.edit(edit, READY, &networks()) {
                 prop_assert!(after.last_id >= it.last_id);
                 if let Some(id) = id {
                     prop_assert!(after.by_id(id).is_some());
@@ -155,7 +155,7 @@ proptest! {
             it.bridge_all(AcquiredBridges::default());
             check(&it);
         }
-        let network = it.network(Some(1).filter(|id| it.by_id(*id).is_some()), "maas", &places());
+        let network = it.network(Some(1).filter(|id| it.by_id(*id).is_some()), "maas", &networks());
         let errors: Vec<_> =
             network.validate().into_iter().filter(|problem| problem.is_error()).collect();
         prop_assert!(errors.is_empty(), "{:?}\n{:#?}", errors, it);

@@ -10,7 +10,7 @@ use crate::ipam::{DEFAULT_VLAN, Networks};
 
 /// The networks around the machines; made once for a request, whatever the number of machines.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Places {
+pub struct NetworkFacts {
     /// VLANs by number.
     pub vlans: BTreeMap<u64, VlanFacts>,
     /// Subnets by number.
@@ -68,7 +68,7 @@ pub struct RouteFacts {
     pub metric: u32,
 }
 
-impl Default for Places {
+impl Default for NetworkFacts {
     /// Nothing but the VLAN that is there from the start.
     fn default() -> Self {
         Self {
@@ -82,7 +82,7 @@ impl Default for Places {
     }
 }
 
-impl From<&Networks> for Places {
+impl From<&Networks> for NetworkFacts {
     fn from(networks: &Networks) -> Self {
         let vlans = networks.vlans().iter().map(|(id, vlan)| {
             let facts = VlanFacts {
@@ -130,7 +130,7 @@ impl From<&Networks> for Places {
     }
 }
 
-impl Places {
+impl NetworkFacts {
     /// Whether a machine can be given a fixed address here: somebody said how the subnet is left,
     /// or this server gives out its addresses. Of any other the only thing that is known is that
     /// another DHCP server has it.
