@@ -6,6 +6,8 @@
 mod allocation;
 mod bad_input;
 mod faults;
+mod fuzz;
+mod fuzz_targets;
 mod kills;
 mod program;
 mod support;
