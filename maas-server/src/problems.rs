@@ -35,7 +35,7 @@ impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Self {
         let text = match &refusal {
             Refusal::Precondition(precondition) => with_remedy(precondition),
-            other => other.to_string(),
+            other => other.sentence(),
         };
         match refusal.kind() {
             RefusalKind::NotFound => Self::NotFound(text),

@@ -171,11 +171,15 @@ impl<S: Send + Sync + 'static> Api<S> {
         let (method, path) = (parts.method.clone(), parts.uri.path().to_owned());
         let query = parts.uri.query().unwrap_or_default().to_owned();
         let extent = if method == Method::HEAD { Extent::Head } else { Extent::Whole };
+        let asked = parts.headers.get(header::IF_NONE_MATCH).cloned();
         let limits = self.limits;
         let body = RequestBody::new(body, limits.stream, limits.body_idle, limits.body_total);
         let answer = AssertUnwindSafe(self.answer(parts, body, connection)).catch_unwind().await;
         let answer = answer.unwrap_or_else(|panic| Err(Problem::internal(panic_text(&*panic))));
         let reply = answer.unwrap_or_else(Problem::into_reply);
+        // What a client has already is not sent again, whatever resource it is of.
+        let reads = matches!(method, Method::GET | Method::HEAD) && path.starts_with(API_ROOT);
+        let reply = if reads { reply.unless_known(asked.as_ref()) } else { reply };
         let mut response = reply.into_response(extent);
         self.add_headers(&path, response.headers_mut());
         let status = response.status();

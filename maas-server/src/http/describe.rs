@@ -55,7 +55,8 @@ impl<S> Resource<'_, S> {
     }
 
     fn half(&self, name: &str, base: &str, rows: &[&Operation<S>]) -> Value {
-        let path = self.path;
+        // python-libmaas fills the names in itself and knows no other kind of parameter.
+        let path = self.path.replace("{*", "{");
         let doc = format!("{}: {} operations.", name.trim_end_matches("Handler"), rows.len());
         let params = rows.first().map(|row| row.path_params()).unwrap_or_default();
         let actions: Vec<Value> = rows.iter().map(|row| action(row)).collect();

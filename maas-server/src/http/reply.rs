@@ -5,8 +5,9 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use http_body::Body as _;
 use http_body_util::{BodyExt, Empty, Full};
 use serde::Serialize;
+use sha2::{Digest, Sha256};
 
-use super::{BoxError, Problem, ReplyBody};
+use super::{BoxError, Problem, ReplyBody, if_none_match};
 
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 const JSON: HeaderValue = HeaderValue::from_static("application/json; charset=utf-8");
@@ -124,6 +125,31 @@ impl Reply {
     pub fn added_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.headers.append(name, value);
         self
+    }
+
+    /// A JSON answer with a strong entity tag of its bytes, or 304 when `asked` (an
+    /// `If-None-Match`) names it. Answers that are no such thing, or have a tag, stay as they are.
+    #[must_use]
+    pub(super) fn unless_known(self, asked: Option<&HeaderValue>) -> Self {
+        let Content::Full(bytes) = &self.content else { return self };
+        let is_json = self
+            .headers
+            .get(header::CONTENT_TYPE)
+            .is_some_and(|kind| kind.as_bytes().starts_with(b"application/json"));
+        if self.status != StatusCode::OK || !is_json || self.headers.contains_key(header::ETAG) {
+            return self;
+        }
+        let mut tag = String::from("\"");
+        for byte in Sha256::digest(bytes).iter().take(16) {
+            tag.push_str(&format!("{byte:02x}"));
+        }
+        tag.push('"');
+        let Ok(value) = HeaderValue::from_str(&tag) else { return self };
+        let known = asked.and_then(|sent| sent.to_str().ok());
+        if known.is_some_and(|sent| if_none_match(sent, &tag)) {
+            return Self::empty(StatusCode::NOT_MODIFIED).header(header::ETAG, value);
+        }
+        self.header(header::ETAG, value)
     }
 
     /// The status.

@@ -7,6 +7,8 @@ mod allocation;
 mod bad_input;
 mod browser;
 mod faults;
+mod fuzz;
+mod fuzz_targets;
 mod images;
 mod interfaces;
 mod kills;

@@ -96,6 +96,13 @@ async fn a_tag_ends_with_every_change_that_a_client_would_see() {
         assert!(shown.contains(form[0].1), "{what}: {shown}");
         tag = answer.header(header::ETAG).to_owned();
     }
+    // Every other list has a tag too.
+    for path in ["zones/", "tags/", "events/?op=query", "users/", "scripts/"] {
+        let first = world.get(path).await;
+        let tag = first.header(header::ETAG).to_owned();
+        assert_eq!(again(&world, path, &tag).await.0.status, 304, "{path}");
+        assert_eq!(again(&world, path, "\"other\"").await.0.status, 200, "{path}");
+    }
     // Another question has another tag, and who may see less gets less.
     world.post(&format!("{path}?op=mark_broken"), &[]).await;
     world.machine(Status::Allocated, |_| {}).await;

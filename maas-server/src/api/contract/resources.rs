@@ -41,8 +41,8 @@ async fn tags_are_given_taken_renamed_and_end_with_their_machines() {
     );
     assert_eq!(world.get("tags/gpu/?op=devices").await.json(), json!([]));
     let tagged = world.stored(&one).await;
-    let options = crate::places::kernel_options(&world.region, Some(&tagged));
-    assert_eq!(options.await.unwrap(), "nomodeset");
+    let options = crate::places::kernel_options(&world.region, Some(&tagged)).await.unwrap();
+    assert_eq!(options, "nomodeset");
 
     let renamed = world.call("root", "PUT", "tags/gpu/", &[("name", "card")]).await;
     assert_eq!(renamed.json()["resource_uri"], "/MAAS/api/2.0/tags/card/");

@@ -71,6 +71,8 @@ const COMMANDS: &[Command] = &[
         ],
     ),
     command("mark_fixed", &[Broken]),
+    // MAAS lists FAILED_EXITING_RESCUE_MODE for this command as well, but its table of transitions
+    // has no such step, and so the answer is 409 there too.
     command(
         "rescue_mode",
         &[
@@ -86,7 +88,6 @@ const COMMANDS: &[Command] = &[
             Broken,
             FailedDiskErasing,
             FailedEnteringRescueMode,
-            FailedExitingRescueMode,
             FailedTesting,
         ],
     ),
@@ -169,9 +170,11 @@ async fn everything_can_be_marked_broken_and_nothing_twice() {
         let before = world.machine(status, |_| {}).await;
         let path = format!("machines/{}/?op=mark_broken", before.system_id);
         let answer = world.post(&path, &[("comment", "smoke")]).await;
-        assert_eq!(answer.status, 200, "{status}: {}", answer.text());
+        let expected = if status == Broken { 409 } else { 200 };
+        assert_eq!(answer.status, expected, "{status}: {}", answer.text());
         let after = world.stored(&before).await;
         assert_eq!(after.status, Broken, "{status}");
+        assert!(status == Broken || after.error_description == "smoke", "{status}");
     }
 }
 
@@ -184,6 +187,12 @@ async fn the_sentences_are_those_that_clients_know() {
     assert_eq!(deploy.text(), "Can't deploy a machine that is in the 'New' state");
     let release = world.post(&format!("{path}?op=release"), &[]).await;
     assert_eq!(release.text(), "Machine cannot be released in its current state ('New').");
+    let exiting = world.machine(FailedExitingRescueMode, |_| {}).await;
+    let rescue = world.post(&format!("machines/{}/?op=rescue_mode", exiting.system_id), &[]).await;
+    assert_eq!(
+        rescue.text(),
+        "Invalid transition: Failed to exit rescue mode -> Entering rescue mode."
+    );
     let unlock = world.post(&format!("{path}?op=unlock"), &[]).await;
     assert_eq!((unlock.status.as_u16(), unlock.text().is_empty()), (409, false));
     let all = world.post("machines/?op=release", &[("machines", new.system_id.as_str())]).await;

@@ -6,6 +6,7 @@
 use maas_core::machine::hardware::{Disk, Interface, InterfaceKind, NumaNode};
 use maas_core::machine::{DeploymentSummary, Machine, Status};
 use maas_core::storage::{BasicOptions, BcacheOptions, LayoutRequest, LvmOptions};
+use proptest::prelude::*;
 use serde_json::Value;
 
 use super::machine::full;
@@ -300,5 +301,52 @@ fn every_layout_has_every_key() {
 fn every_status_has_every_key() {
     for status in Status::ALL {
         check_machine(&Machine { status, ..complete() });
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+    #[test]
+    fn whatever_is_unknown_of_a_machine_it_has_every_key(
+        bits in any::<u64>(),
+        status in 0..Status::ALL.len(),
+        counts in (0..4usize, 0..4usize),
+        text in proptest::option::of("\\PC{0,12}"),
+    ) {
+        let flag = |bit: u32| bits & (1 << bit) != 0;
+        let some = |bit: u32| text.clone().filter(|_| flag(bit));
+        let mut machine = complete();
+        machine.status = Status::ALL[status];
+        machine.owner = some(0);
+        machine.hardware_uuid = some(1);
+        machine.boot.boot_mac = some(2);
+        machine.description = some(3).unwrap_or_default();
+        machine.min_hwe_kernel = some(4).unwrap_or_default();
+        machine.status_message = some(5).unwrap_or_default();
+        if flag(6) {
+            machine.deployment = None;
+        }
+        if flag(7) {
+            machine.mac_addresses.clear();
+        }
+        if let Some(text) = some(8) {
+            machine.owner_data.insert(text.clone(), text);
+        }
+        let hardware = &mut machine.hardware;
+        hardware.cpu_model = some(9);
+        hardware.interfaces.truncate(counts.0);
+        for interface in &mut hardware.interfaces {
+            interface.mac_address = some(10);
+            interface.vendor = some(11);
+            interface.product = some(12);
+            interface.firmware_version = some(13);
+            interface.mtu = flag(14).then_some(9000);
+        }
+        hardware.disks.truncate(counts.1);
+        for disk in &mut hardware.disks {
+            disk.model = some(15).unwrap_or_default();
+            disk.pci_address = some(16);
+        }
+        check_machine(&machine);
     }
 }

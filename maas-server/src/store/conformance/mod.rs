@@ -4,6 +4,7 @@
 
 mod accounts;
 mod history;
+mod lists;
 mod machines;
 #[cfg(feature = "sqlite")]
 mod model;
@@ -55,7 +56,7 @@ use conforms;
 /// Every test.
 #[cfg(all(feature = "sqlite", feature = "postgres", unix))]
 pub(super) fn cases() -> impl Iterator<Item = (&'static str, Case)> {
-    [machines::CASES, outbox::CASES, history::CASES, accounts::CASES, races::CASES]
+    [machines::CASES, outbox::CASES, history::CASES, lists::CASES, accounts::CASES, races::CASES]
         .into_iter()
         .flatten()
         .copied()
