@@ -126,6 +126,8 @@ impl Server {
         let images = Images::open(data_dir::image_dir(&config.data_dir), &*store).await?;
         let region = Arc::new(Region::new(store, images, config, rack_address, curtin_pack));
 
+        region.racks.reload(&*region.store).await?;
+
         let title = || ApiTitle {
             title: "MAAS API".to_owned(),
             version: api::MAAS_VERSION.to_owned(),
@@ -288,6 +290,7 @@ fn url(address: SocketAddr) -> String {
 fn region_operations() -> Vec<Operation<Region>> {
     let mut operations = api::operations();
     operations.extend(metadata::operations());
+    operations.extend(rack::region_operations());
     operations.extend([
         get("Health", "/healthz", "Whether the server and its database work.", health)
             .access(Access::Anonymous),

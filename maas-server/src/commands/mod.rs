@@ -3,6 +3,7 @@
 mod apikey;
 mod demo;
 mod dhcp_config;
+mod rack;
 mod serve;
 mod simulate;
 mod user;
@@ -34,6 +35,8 @@ pub fn run(cli: Cli) -> ExitCode {
             Command::Simulate(args) => simulate::run(args).await.map(|()| ExitCode::SUCCESS),
             Command::User(args) => user::run(args).await.map(|()| ExitCode::SUCCESS),
             Command::Apikey(args) => apikey::run(args).await.map(|()| ExitCode::SUCCESS),
+            Command::Rack(args) => rack::run(args).await.map(|()| ExitCode::SUCCESS),
+            Command::RackToken(args) => rack::token(args).await.map(|()| ExitCode::SUCCESS),
             Command::DhcpConfig(args) => dhcp_config::run(&args).map(|()| ExitCode::SUCCESS),
         }
     });

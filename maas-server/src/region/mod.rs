@@ -20,6 +20,7 @@ use crate::http::Request;
 use crate::images::Images;
 use crate::metrics::Metrics;
 use crate::power::Drivers;
+use crate::rack::enrolment::Racks;
 use crate::store::Store;
 
 /// The region's shared state: storage, images, power drivers and settings.
@@ -35,6 +36,8 @@ pub struct Region {
     pub config: Config,
     /// Counters.
     pub metrics: Metrics,
+    /// Racks on other hosts.
+    pub racks: Racks,
     /// A curtin tree for ephemeral systems whose archive has none, as a tar file.
     pub curtin_pack: Option<Vec<u8>>,
     rack: SocketAddr,
@@ -57,6 +60,7 @@ impl Region {
             drivers: Drivers::default(),
             config,
             metrics: Metrics::default(),
+            racks: Racks::default(),
             curtin_pack,
             rack,
             wake: watch::Sender::new(0),
@@ -78,6 +82,9 @@ impl Region {
     /// never by its Host header, which firmware writes without the port.
     #[must_use]
     pub fn endpoints(&self, request: &Request) -> Endpoints {
+        if let Some(of_another_rack) = self.racks.endpoints(request.headers()) {
+            return of_another_rack;
+        }
         self.endpoints_reached(request.connection().local.map(|address| address.ip()))
     }
 
