@@ -8,5 +8,6 @@ mod bad_input;
 mod faults;
 mod kills;
 mod program;
+mod rack;
 mod support;
 mod wire;
