@@ -108,13 +108,16 @@ pub struct LoaderFile {
     pub size: u64,
 }
 
+/// A loader's length, its time of modification and its SHA-256.
+type SeenLoader = (u64, Option<SystemTime>, String);
+
 /// What the region remembers of racks.
 #[derive(Debug, Default)]
 pub struct Racks {
     /// Names by the SHA-256 of their tokens.
     known: RwLock<BTreeMap<String, String>>,
     /// Hashes of loaders by what tells that they have changed.
-    hashes: Mutex<BTreeMap<PathBuf, (u64, Option<SystemTime>, String)>>,
+    hashes: Mutex<BTreeMap<PathBuf, SeenLoader>>,
 }
 
 impl Racks {
