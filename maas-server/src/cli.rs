@@ -41,6 +41,10 @@ pub enum Command {
     Apikey(ApikeyArgs),
     /// Pack, check and upload custom images
     Image(ImageArgs),
+    /// Serve boot files and images on another host than the region's
+    Rack(RackArgs),
+    /// Enrol a rack and print its token; the one before is void
+    RackToken(RackTokenArgs),
     /// Print the subnets of the configuration for an operator's own DHCP server
     DhcpConfig(DhcpConfigArgs),
 }
@@ -263,6 +267,41 @@ Example:
   maas-server image pack root/ debian-12.tgz
   maas-server image upload --url http://maas:5240 --apikey-file key \\
     custom/debian-12 amd64/generic debian-12.tgz";
+/// `maas-server rack`
+#[derive(Debug, Args)]
+pub struct RackArgs {
+    /// The region's URL, e.g. http://10.0.0.1:5240
+    #[arg(long, value_name = "URL")]
+    pub region: url::Url,
+    /// The file with the token that `maas-server rack-token` printed
+    #[arg(long, value_name = "FILE")]
+    pub token_file: PathBuf,
+    /// Where machines find boot files and images, over HTTP
+    #[arg(long, value_name = "ADDR", default_value = "0.0.0.0:5248")]
+    pub listen: SocketAddr,
+    /// Where firmware finds boot files, over TFTP, e.g. 0.0.0.0:69 [default: nowhere]
+    #[arg(long, value_name = "ADDR")]
+    pub tftp_listen: Option<SocketAddr>,
+    /// Where the cache is kept
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: PathBuf,
+    /// The most GiB of the cache
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u64).range(1..=1_048_576))]
+    pub cache_gib: u64,
+    /// What is logged to standard error
+    #[arg(long, value_name = "FILTER", env = "MAAS_SERVER_LOG", default_value = "info")]
+    pub log: String,
+}
+
+/// `maas-server rack-token`
+#[derive(Debug, Args)]
+pub struct RackTokenArgs {
+    /// Configuration and data.
+    #[command(flatten)]
+    pub location: Location,
+    /// What the rack is called
+    pub name: String,
+}
 
 /// `maas-server dhcp-config`
 #[derive(Debug, Args)]

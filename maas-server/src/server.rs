@@ -128,6 +128,8 @@ impl Server {
         region.reload_settings().await?;
         crate::places::settle(&region).await?;
 
+        region.racks.reload(&*region.store).await?;
+
         let title = || ApiTitle {
             title: "MAAS API".to_owned(),
             version: api::MAAS_VERSION.to_owned(),
@@ -287,6 +289,7 @@ fn url(address: SocketAddr) -> String {
 fn region_operations() -> Vec<Operation<Region>> {
     let mut operations = api::operations();
     operations.extend(metadata::operations());
+    operations.extend(rack::region_operations());
     operations.extend([
         get("Health", "/healthz", "Whether the server and its database work.", health)
             .access(Access::Anonymous),

@@ -4,13 +4,15 @@ use super::render::BootConfig;
 use crate::deploy::Endpoints;
 
 /// `ipxe.cfg`: sends iPXE on by its MAC address and, when that is unknown, to enlistment.
+///
+/// By the rack's own address and not by `${next-server}`: beside a foreign DHCP server that is the
+/// foreign one.
 #[must_use]
 pub fn preloader(endpoints: &Endpoints) -> String {
-    let port = endpoints.rack_port;
+    let rack = endpoints.rack();
     format!(
         "#!ipxe\n\
-         chain http://${{next-server}}:{port}/ipxe.cfg-${{mac}} || \
-         chain http://${{next-server}}:{port}/ipxe.cfg-default-amd64\n"
+         chain {rack}/ipxe.cfg-${{mac}} || chain {rack}/ipxe.cfg-default-amd64\n"
     )
 }
 

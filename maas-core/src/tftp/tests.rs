@@ -190,6 +190,9 @@ fn wire(block: u64) -> u16 {
     u16::try_from(block % 65536).unwrap()
 }
 
+/// Time, order, direction, datagram.
+type InFlight = (Duration, usize, usize, Vec<u8>);
+
 /// A network that loses, doubles and delays as a tape of random bytes says, but never loses more
 /// than two in a row of one direction.
 struct Network {
@@ -207,7 +210,7 @@ impl Network {
             return Vec::new();
         }
         self.lost_in_a_row[direction] = 0;
-        let late = Duration::from_millis(if byte % 7 == 0 { 30 } else { 1 });
+        let late = Duration::from_millis(if byte.is_multiple_of(7) { 30 } else { 1 });
         match byte {
             230.. => vec![late, late + Duration::from_millis(5)],
             _ => vec![late],
@@ -242,8 +245,7 @@ proptest! {
             done: false,
         };
         let mut network = Network { tape, at: 0, lost_in_a_row: [0; 2] };
-        // Time, order, direction, datagram.
-        let mut queue: BinaryHeap<Reverse<(Duration, usize, usize, Vec<u8>)>> = BinaryHeap::new();
+        let mut queue: BinaryHeap<Reverse<InFlight>> = BinaryHeap::new();
         let mut counter = 0;
         let mut sent_blocks = 0_u64;
         let mut step = step;

@@ -5,6 +5,7 @@ mod demo;
 mod dhcp_config;
 mod image;
 mod oauth;
+mod rack;
 mod serve;
 mod simulate;
 mod user;
@@ -37,6 +38,8 @@ pub fn run(cli: Cli) -> ExitCode {
             Command::User(args) => user::run(args).await.map(|()| ExitCode::SUCCESS),
             Command::Image(args) => image::run(args).await,
             Command::Apikey(args) => apikey::run(args).await.map(|()| ExitCode::SUCCESS),
+            Command::Rack(args) => rack::run(args).await.map(|()| ExitCode::SUCCESS),
+            Command::RackToken(args) => rack::token(args).await.map(|()| ExitCode::SUCCESS),
             Command::DhcpConfig(args) => dhcp_config::run(&args).map(|()| ExitCode::SUCCESS),
         }
     });

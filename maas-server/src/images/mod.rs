@@ -38,7 +38,7 @@ struct Current {
     resources: Arc<Resources>,
     /// Bytes by whole SHA-256: every file that is there, also those that only the plan of a
     /// deployment still names.
-    files: BTreeMap<String, u64>,
+    files: Arc<BTreeMap<String, u64>>,
 }
 
 /// How the import stands.
@@ -123,7 +123,7 @@ impl Images {
             documents.into_iter().map(|document| document.value.resource).collect();
         let blobs = self.blobs.list().await.map_err(|source| self.unusable(source))?;
         let files = blobs.into_iter().map(|blob| (blob.sha256.to_string(), blob.size)).collect();
-        let current = Current { resources: Arc::new(Resources(resources)), files };
+        let current = Current { resources: Arc::new(Resources(resources)), files: Arc::new(files) };
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(current);
         Ok(())
     }
@@ -132,6 +132,12 @@ impl Images {
     #[must_use]
     pub fn current(&self) -> Arc<Resources> {
         Arc::clone(&self.snapshot().resources)
+    }
+
+    /// Bytes of every file that is here, by its whole SHA-256.
+    #[must_use]
+    pub fn files(&self) -> Arc<BTreeMap<String, u64>> {
+        Arc::clone(&self.snapshot().files)
     }
 
     fn unusable(&self, source: maas_simplestreams::store::StoreError) -> ImagesError {

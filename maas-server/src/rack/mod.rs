@@ -3,9 +3,11 @@
 mod boot;
 pub mod cache;
 pub mod dhcp;
+pub mod enrolment;
 pub mod files;
 mod images;
 pub mod loaders;
+pub mod remote;
 pub mod tftp;
 
 use crate::http::{Access, Operation, get};
@@ -25,6 +27,12 @@ pub fn operations() -> Vec<Operation<Region>> {
         )
         .access(Access::Anonymous),
     ]
+}
+
+/// What racks on other hosts ask of the region.
+#[must_use]
+pub fn region_operations() -> Vec<Operation<Region>> {
+    enrolment::operations()
 }
 
 #[cfg(test)]

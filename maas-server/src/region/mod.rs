@@ -22,6 +22,7 @@ use crate::images::Images;
 use crate::ipam::Ipam;
 use crate::metrics::Metrics;
 use crate::power::Drivers;
+use crate::rack::enrolment::Racks;
 use crate::settings::Settings;
 use crate::store::{Store, StoreError};
 use crate::trail::Trails;
@@ -41,6 +42,8 @@ pub struct Region {
     pub config: Config,
     /// Counters.
     pub metrics: Metrics,
+    /// Racks on other hosts.
+    pub racks: Racks,
     /// A curtin tree for ephemeral systems whose archive has none, as a tar file.
     pub curtin_pack: Option<Vec<u8>>,
     /// Machines as JSON that was written before.
@@ -69,6 +72,7 @@ impl Region {
             drivers: Drivers::default(),
             config,
             metrics: Metrics::default(),
+            racks: Racks::default(),
             curtin_pack,
             shown: shown::Shown::default(),
             settings: RwLock::default(),
@@ -110,6 +114,9 @@ impl Region {
     /// never by its Host header, which firmware writes without the port.
     #[must_use]
     pub fn endpoints(&self, request: &Request) -> Endpoints {
+        if let Some(of_another_rack) = self.racks.endpoints(request.headers()) {
+            return of_another_rack;
+        }
         self.endpoints_reached(request.connection().local.map(|address| address.ip()))
     }
 

@@ -13,6 +13,7 @@ mod images;
 mod interfaces;
 mod kills;
 mod program;
+mod rack;
 mod storage;
 mod support;
 mod wire;

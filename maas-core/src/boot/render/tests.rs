@@ -131,7 +131,7 @@ fn what_a_user_writes_cannot_end_a_line_early() {
 fn ipxe_chains_by_mac_and_falls_back_to_enlistment() {
     assert_eq!(
         crate::boot::ipxe_preloader(&Endpoints::new("10.0.0.1")),
-        "#!ipxe\nchain http://${next-server}:5248/ipxe.cfg-${mac} || \
-         chain http://${next-server}:5248/ipxe.cfg-default-amd64\n"
+        "#!ipxe\nchain http://10.0.0.1:5248/ipxe.cfg-${mac} || \
+         chain http://10.0.0.1:5248/ipxe.cfg-default-amd64\n"
     );
 }

@@ -228,15 +228,23 @@ impl Cache {
     ///
     /// [`CacheError`].
     pub async fn whole(self: &Arc<Self>, wanted: &Wanted) -> Result<FileContent, CacheError> {
-        match self.find(wanted).await? {
-            Entry::Whole(content) => Ok(content),
-            Entry::Growing(growing) => match growing.fill.settled().await {
-                Progress::Verified => {
-                    let content = growing.fill.content().await?;
-                    Ok(content.digest(&wanted.sha256))
-                }
-                _ => Err(CacheError::Upstream { sha256: wanted.sha256.clone() }),
-            },
+        let entry = self.find(wanted).await?;
+        self.settled(entry).await
+    }
+
+    /// The file of an entry when all of it is here.
+    ///
+    /// # Errors
+    ///
+    /// [`CacheError`].
+    pub async fn settled(&self, entry: Entry) -> Result<FileContent, CacheError> {
+        let growing = match entry {
+            Entry::Whole(content) => return Ok(content),
+            Entry::Growing(growing) => growing,
+        };
+        match growing.fill.settled().await {
+            Progress::Verified => Ok(growing.fill.content().await?.digest(&growing.sha256)),
+            _ => Err(CacheError::Upstream { sha256: growing.sha256 }),
         }
     }
 

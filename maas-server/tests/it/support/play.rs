@@ -1,5 +1,6 @@
 //! One simulated machine in front of a server, both in this process.
 
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use maas_server::simulator::fault::{FaultKind, FaultRate};
@@ -28,9 +29,18 @@ impl Play {
     /// A machine that has enlisted itself and is off.
     pub(crate) fn enlisted(seed: u64) -> (Self, String) {
         let running = Running::with_images(|config| config.node_timeout = NODE_TIMEOUT);
+        let rack = running.rack;
+        Self::enlisted_through(seed, running, rack)
+    }
+
+    /// A machine that netboots from this rack, has enlisted itself and is off.
+    pub(crate) fn enlisted_through(
+        seed: u64,
+        running: Running,
+        rack: SocketAddr,
+    ) -> (Self, String) {
         let mut config =
-            Config::new(&format!("http://{}", running.region), &format!("http://{}", running.rack))
-                .unwrap();
+            Config::new(&format!("http://{}", running.region), &format!("http://{rack}")).unwrap();
         config.seed = seed;
         config.pace = Pace::INSTANT;
         let (events, mut happened) = mpsc::channel(64);

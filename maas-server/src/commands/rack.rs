@@ -1,0 +1,59 @@
+//! `maas-server rack`: a rack on another host than the region's, and the token that lets it in.
+
+use std::sync::Arc;
+
+use maas_core::secret::Secret;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::{Failure, say};
+use crate::cli::{RackArgs, RackTokenArgs};
+use crate::config::{Config, LogFormat};
+use crate::http::{Listener, ServeOptions};
+use crate::rack::enrolment;
+use crate::rack::remote::{RackSettings, RemoteRack};
+use crate::rack::tftp::{TftpLimits, TftpServer};
+use crate::{data_dir, log, signals};
+
+pub(super) async fn run(args: RackArgs) -> Result<(), Failure> {
+    log::install(&args.log, LogFormat::Text)?;
+    let token = std::fs::read_to_string(&args.token_file)
+        .map_err(|error| format!("token file {}: {error}", args.token_file.display()))?;
+    data_dir::prepare(&args.data_dir)?;
+    let lock = data_dir::lock(&args.data_dir)?;
+    let listener = Listener::bind(args.listen).await?;
+    let address = listener.address();
+    let settings = RackSettings {
+        region: args.region,
+        token: Secret::new(token.trim().to_owned()),
+        data_dir: args.data_dir,
+        cache_limit: args.cache_gib << 30,
+    };
+    let rack = Arc::new(RemoteRack::open(&settings, address.port())?);
+    let stop = CancellationToken::new();
+    let mut tasks = JoinSet::new();
+    if let Some(tftp) = args.tftp_listen {
+        let tftp = TftpServer::bind(tftp).await?;
+        tracing::info!(address = %tftp.address(), "TFTP");
+        tasks.spawn(tftp.serve(Arc::clone(&rack) as _, TftpLimits::default(), stop.clone()));
+    }
+    tasks.spawn(listener.serve(Arc::clone(&rack), ServeOptions::default(), stop.clone()));
+    tasks.spawn(rack.follow(stop.clone()));
+    tracing::info!(rack = %address, region = %settings.region, "serving");
+    signals::shutdown_requested().await;
+    stop.cancel();
+    while let Some(ended) = tasks.join_next().await {
+        if let Err(error) = ended {
+            tracing::error!(%error, "a task ended badly");
+        }
+    }
+    drop(lock);
+    Ok(())
+}
+
+pub(super) async fn token(args: RackTokenArgs) -> Result<(), Failure> {
+    let store = data_dir::open_existing_store(&Config::load(&args.location)?).await?;
+    let token = enrolment::enrol(&*store, &args.name).await;
+    store.close().await?;
+    say(token?.expose())
+}
