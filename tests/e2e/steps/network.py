@@ -1,6 +1,5 @@
-"""The network between the server and the machine: a bridge, a tap and DHCP."""
+"""The network between the server and the machine: a bridge, a tap, and who answers on it."""
 
-import pathlib
 import re
 import subprocess
 
@@ -24,48 +23,35 @@ def make():
     run("ip", "link", "set", TAP, "master", "br0", "up")
 
 
-class Dhcp:
-    """dnsmasq that tells every kind of firmware where the rack is."""
+def dhcp_settings(loader, http_boot):
+    """The part of the server's configuration that makes it answer on this network.
 
-    def __init__(self, folder, rack_files, loader, http_boot):
-        self.leases = pathlib.Path(folder) / "leases"
-        rack = "http://%s:5248" % SERVER
-        lines = [
-            "port=0", "interface=br0", "bind-interfaces", "no-ping", "log-dhcp", "no-hosts",
-            "dhcp-leasefile=%s" % self.leases,
-            "dhcp-range=10.77.0.100,10.77.0.150,255.255.255.0,10m",
-            "dhcp-option=option:router,%s" % SERVER,
-            "enable-tftp", "tftp-root=%s" % rack_files,
-            "dhcp-userclass=set:ipxe,iPXE",
-            "dhcp-match=set:bios,option:client-arch,0",
-            "dhcp-match=set:efi,option:client-arch,7",
-            "dhcp-match=set:efi,option:client-arch,9",
-            "dhcp-match=set:http,option:client-arch,16",
-            "dhcp-option-force=tag:http,60,HTTPClient",
-            "dhcp-boot=tag:http,%s/images/bootx64.efi" % rack,
-            "dhcp-boot=tag:efi,tag:!http,bootx64.efi",
-        ]
-        if loader == "pxelinux":
-            lines += ["dhcp-boot=tag:bios,lpxelinux.0",
-                      "dhcp-option-force=tag:bios,210,%s/" % rack]
-        else:
-            lines += ["dhcp-boot=tag:bios,tag:ipxe,%s/ipxe.cfg" % rack,
-                      "dhcp-boot=tag:bios,tag:!ipxe,undionly.kpxe"]
-        if http_boot:
-            lines.append("dhcp-ignore=tag:efi")
-        config = pathlib.Path(folder) / "dnsmasq.conf"
-        config.write_text("\n".join(lines) + "\n")
-        log = open(pathlib.Path(folder) / "dnsmasq.log", "wb")
-        self.process = subprocess.Popen(
-            ["dnsmasq", "--no-daemon", "--conf-file=%s" % config], stdout=log, stderr=log,
-        )
+    MAAS's own switch chooses between the ways in which a machine could boot.
+    """
+    disabled = []
+    if loader == "pxelinux":
+        disabled.append("ipxe")
+    if http_boot:
+        disabled.append("uefi_amd64_tftp")
+    return """
+tftp_listen = "0.0.0.0:69"
+dhcp = "dnsmasq"
 
-    def address(self):
-        """The machine's address by its newest lease: firmware, RAM disk and system each call
-        themselves something else and get one each."""
-        newest = (0, None)
-        for line in self.leases.read_text().splitlines() if self.leases.exists() else []:
-            match = re.match(r"(\d+) (\S+) (\S+) ", line)
-            if match and match.group(2) == MAC:
-                newest = max(newest, (int(match.group(1)), match.group(3)))
-        return newest[1]
+[[dhcp_subnets]]
+interface = "br0"
+cidr = "%s"
+ranges = ["10.77.0.100-10.77.0.150"]
+gateway = "%s"
+disabled_boot_architectures = %s
+""" % (PREFIX, SERVER, disabled)
+
+
+def address_in(leases):
+    """The machine's address by its newest lease: firmware, RAM disk and system each call
+    themselves something else and get one each."""
+    newest = (0, None)
+    for line in leases.read_text().splitlines() if leases.exists() else []:
+        match = re.match(r"(\d+) (\S+) (\S+) ", line)
+        if match and match.group(2) == MAC:
+            newest = max(newest, (int(match.group(1)), match.group(3)))
+    return newest[1]

@@ -19,14 +19,14 @@ API = "http://127.0.0.1:5240/MAAS/api/2.0/"
 class Server:
     """`maas-server serve`, with what it logs in a file."""
 
-    def __init__(self, folder, curtin_pack):
+    def __init__(self, folder, curtin_pack, more):
         self.folder = pathlib.Path(folder)
         self.log = self.folder / "maas-server.log"
         self.config = self.folder / "maas.toml"
         self.config.write_text(
             'data_dir = "%s"\nboot_source_url = ""\nsync_interval_minutes = 0\n'
-            'curtin_pack = "%s"\nlog = "info,maas_server=debug"\n'
-            % (self.folder / "data", curtin_pack)
+            'curtin_pack = "%s"\nlog = "info,maas_server=debug"\n%s'
+            % (self.folder / "data", curtin_pack, more)
         )
         self.process = None
 

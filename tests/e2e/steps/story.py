@@ -34,7 +34,7 @@ class Story:
         self.token = secrets.token_hex(16)
         self.hostname = "e2e-" + secrets.token_hex(3)
         self.stages = []
-        self.machine = self.server = self.api = self.dhcp = None
+        self.machine = self.server = self.api = None
         self.event = 0
 
     def play(self):
@@ -78,7 +78,10 @@ class Story:
             [str(build.program("sstream")), "serve", str(tree), "--listen", "127.0.0.1:8000"],
             stdout=open(self.run / "mirror.log", "wb"), stderr=subprocess.STDOUT,
         )
-        self.server = region.Server(self.run, self.run / "curtin-pack.tar")
+        self.server = region.Server(
+            self.run, self.run / "curtin-pack.tar",
+            network.dhcp_settings(self.options.loader, self.options.http_boot),
+        )
         self.server.start()
         password = secrets.token_hex(8)
         self.server.command("user", "create", "admin", "--admin", "--password-stdin",
@@ -105,11 +108,6 @@ class Story:
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "e2e", "-f", key],
                        check=True)
         self.ssh_key = (self.run / "key.pub").read_text().strip()
-        self.dhcp = network.Dhcp(
-            self.run, self.run / "data" / "images" / "bootloaders"
-            / ("uefi/amd64" if self.options.firmware == "uefi" else "pxe/i386"),
-            self.options.loader, self.options.http_boot,
-        )
         self.machine = Machine(self.run, self.options.firmware)
         self.power = PowerService(self.machine)
 
@@ -256,7 +254,9 @@ class Story:
 
     def ssh(self):
         """The command by which the user of the user data logs in."""
-        address = wait("the machine's address", 60, self.dhcp.address)
+        address = wait(
+            "the machine's address", 60,
+            lambda: network.address_in(self.run / "data" / "dhcp" / "leases"))
         return [
             "ssh", "-i", self.run / "key", "-o", "StrictHostKeyChecking=no", "-o",
             "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR", "-o", "ConnectTimeout=10",
@@ -265,7 +265,7 @@ class Story:
 
     def tell_what_is_known(self):
         """What somebody who has only this output needs."""
-        for name in ("maas-server.log", "console.log", "dnsmasq.log", "qemu.log"):
+        for name in ("maas-server.log", "console.log", "qemu.log"):
             path = self.run / name
             if path.exists():
                 print("---- the end of %s" % name)
