@@ -243,10 +243,7 @@ fn every_layout_keeps_to_the_schema_and_refers_only_backwards() {
                 ["device", "volume", "volgroup", "backing_device", "cache_device", "pool"]
                     .iter()
                     // A pool names itself, and a dataset the volume that it makes.
-                    .filter(|key| {
-                        !(kind == "zpool" && **key == "pool")
-                            && !(kind == "zfs" && **key == "volume")
-                    })
+                    .filter(|key| !matches!((kind, **key), ("zpool", "pool") | ("zfs", "volume")))
                     .filter_map(|key| text(entry, key))
                     .collect();
             for key in ["devices", "spare_devices", "vdevs"] {

@@ -40,10 +40,7 @@ impl Row {
     }
 
     fn rename(&mut self, renamed: &BTreeMap<String, String>) {
-        self.numbers = std::mem::take(&mut self.numbers)
-            .into_iter()
-            .map(|(name, number)| (renamed.get(&name).cloned().unwrap_or(name), number))
-            .collect();
+        self.numbers = moved(std::mem::take(&mut self.numbers), renamed);
     }
 
     fn name(&self, number: u32) -> Option<&str> {
@@ -53,6 +50,15 @@ impl Row {
     fn number(&self, name: &str) -> u32 {
         self.numbers.get(name).copied().unwrap_or_default()
     }
+}
+
+/// The same under the new names. What had one of them before, and has no new one itself, is gone.
+fn moved<T>(all: BTreeMap<String, T>, renamed: &BTreeMap<String, String>) -> BTreeMap<String, T> {
+    let taken: BTreeSet<&String> = renamed.values().collect();
+    all.into_iter()
+        .filter(|(name, _)| renamed.contains_key(name) || !taken.contains(name))
+        .map(|(name, value)| (renamed.get(&name).cloned().unwrap_or(name), value))
+        .collect()
 }
 
 impl VolumeRegister {
@@ -92,10 +98,7 @@ impl VolumeRegister {
         for row in [&mut self.devices, &mut self.partitions, &mut self.groups, &mut self.caches] {
             row.rename(renamed);
         }
-        self.tags = std::mem::take(&mut self.tags)
-            .into_iter()
-            .map(|(id, tags)| (renamed.get(&id).cloned().unwrap_or(id), tags))
-            .collect();
+        self.tags = moved(std::mem::take(&mut self.tags), renamed);
     }
 
     /// The cache on `from` is on `to` now, and is the same cache.
@@ -206,5 +209,25 @@ mod tests {
         register.update(&edited.storage);
         assert_eq!(register.partition("sda-part4"), 4);
         assert_eq!(register.device_of(1), Some("sda"));
+    }
+
+    #[test]
+    fn the_tenth_partition_becomes_the_ninth_with_its_own_number() {
+        let add =
+            Edit::AddPartition { disk: "sda".into(), size: Size::Bytes(1 << 30), bootable: false };
+        let edited = storage().edit_all(&vec![add; 12]).unwrap();
+        let mut register = VolumeRegister::default();
+        register.update(&edited.storage);
+        let numbers: Vec<u32> =
+            (3..=13).map(|at| register.partition(&format!("sda-part{at}"))).collect();
+        register.tags_mut("sda-part2").insert("gone".to_owned());
+        let remove = Edit::RemovePartition { partition: "sda-part2".into() };
+        let edited = edited.storage.edit_all(&[remove]).unwrap();
+        register.rename(&edited.renamed);
+        register.update(&edited.storage);
+        for (at, number) in (2..).zip(numbers) {
+            assert_eq!(register.partition(&format!("sda-part{at}")), number);
+        }
+        assert_eq!(register.tags("sda-part2").count(), 0);
     }
 }

@@ -90,13 +90,16 @@ impl Storage {
                 _ if !disk.boot && has => disk.partitions.retain(|one| !one.flag.is_firmware()),
                 _ => continue,
             }
+            if disk.partitions.is_empty() {
+                disk.table = None;
+            }
             renamed.extend(repacked(disk));
             let last = disk.device.size.saturating_sub(END_RESERVE);
             let end = disk.partitions.last().map_or(0, |last| last.offset + last.size);
             if end > last {
-                let (wanted, flag_free) =
-                    (firmware.map_or(0, |one| one.0), last.saturating_sub(end));
-                return Err(EditRefusal::NoRoom { name: name.to_owned(), wanted, free: flag_free });
+                let wanted = firmware.map_or(0, |one| one.0);
+                let free = last.saturating_sub(end.saturating_sub(wanted));
+                return Err(EditRefusal::NoRoom { name: name.to_owned(), wanted, free });
             }
         }
         self.apply_renames(&renamed);

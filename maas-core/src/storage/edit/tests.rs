@@ -175,11 +175,15 @@ fn the_firmwares_partition_goes_where_the_boot_disk_goes() {
     assert_eq!(parts(&moved.storage, "sda"), [(1, 4)]);
     assert_eq!(parts(&moved.storage, "sdb"), [(1, 4), (2, 5)]);
     assert_eq!(moved.renamed["sda-part2"], "sda-part1");
-    // A disk that is full has no room for it.
+    // One that is full has a rest of less than 4 MiB: room for GRUB's MiB, none for PReP's eight.
     let full = r#"[{"edit": "add_partition", "disk": "sdb", "size": "100%"},
                    {"edit": "set_boot_disk", "disk": "sdb"}]"#;
-    let exact = edited(&storage, full);
-    assert!(exact.is_ok() || matches!(exact, Err(EditRefusal::NoRoom { .. })), "{exact:?}");
+    assert!(edited(&storage, full).is_ok());
+    let mut power = storage.clone();
+    power.platform = Platform { arch: "ppc64el".into(), boot_method: BootMethod::OpenFirmware };
+    assert!(
+        matches!(edited(&power, full), Err(EditRefusal::NoRoom { wanted, .. }) if wanted == 8 << 20)
+    );
     // Without any partition there is no table either.
     let none = edited(&storage, r#"[{"edit": "remove_partition", "partition": "sda-part2"}]"#);
     assert_eq!(none.unwrap().disk("sda").unwrap().table, None);
@@ -291,6 +295,19 @@ fn names_texts_and_uuids_that_break_a_tool_are_refused() {
                 {"edit": "set_uuid", "id": "sdb_format", "uuid": "1234"}]"#
         ),
         StorageProblem::BadUuid { .. }
+    ));
+    assert!(matches!(
+        problem(
+            r#"[{"edit": "format", "volume": "sdb", "fstype": "fat32", "label": "twelve-bytes"}]"#
+        ),
+        StorageProblem::LabelTooLong { most: 11, .. }
+    ));
+    let add =
+        Edit::AddPartition { disk: "sdb".into(), size: Size::Bytes(4 << 20), bootable: false };
+    assert!(blank().edit_all(&vec![add.clone(); 128]).is_ok());
+    assert!(matches!(
+        blank().edit_all(&vec![add; 129]).unwrap_err(),
+        EditRefusal::Breaks(StorageProblem::BeyondGpt { .. })
     ));
     assert!(matches!(
         problem(r#"[{"edit": "mount_special", "fstype": "ext4", "path": "/x"}]"#),

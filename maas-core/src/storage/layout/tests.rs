@@ -376,4 +376,56 @@ proptest! {
         let json = serde_json::to_string(&request).unwrap();
         prop_assert_eq!(serde_json::from_str::<LayoutRequest>(&json).unwrap(), request);
     }
+
+    #[test]
+    fn a_document_is_laid_out_or_refused_by_name(
+        sizes in proptest::collection::vec(
+            prop_oneof![
+                (1_u64..30).prop_map(|gib| format!("{gib}G")),
+                (1_u8..=100).prop_map(|part| format!("{part}%")),
+                (0_u64..9).prop_map(|mib| format!("{mib}M")),
+            ],
+            8,
+        ),
+        members in proptest::collection::vec(
+            prop_oneof![
+                Just("a1"), Just("a2"), Just("b1"), Just("b4"), Just("sdb"), Just("md0"),
+                Just("vg0"), Just("root"), Just("crypt"), Just("cached"), Just("nothing"),
+            ],
+            9,
+        ),
+        table in prop_oneof![Just("gpt"), Just("mbr")],
+        level in prop_oneof![Just(0_u8), Just(1), Just(5)],
+        fs in prop_oneof![Just("ext4"), Just("swap"), Just("zfsroot"), Just("tape")],
+    ) {
+        let partition = |name: &str, at: usize| serde_json::json!({"name": name, "size": sizes[at]});
+        let document = serde_json::json!({
+            "layout": {
+                "sda": {"type": "disk", "ptable": "gpt", "boot": true,
+                        "partitions": [partition("a1", 0), partition("a2", 1)]},
+                "sdb": {"type": "disk", "ptable": table,
+                        "partitions": [partition("b1", 2), partition("b2", 3), partition("b3", 4),
+                                       partition("b4", 5), partition("b5", 6)]},
+                "md0": {"type": "raid", "level": level, "members": [members[0], members[1]]},
+                "cached": {"type": "bcache", "cache-device": members[2],
+                           "backing-device": members[3]},
+                "crypt": {"type": "crypt", "member": members[4], "keyfile": "/run/key"},
+                "tank": {"type": "zpool", "members": [members[5]], "mountpoint": "/srv"},
+                "vg0": {"type": "lvm", "members": [members[6]],
+                        "volumes": [{"name": "root", "size": sizes[7], "fs": fs}]}
+            },
+            "mounts": {"/": {"device": members[7]}, "/home": {"device": members[8]}}
+        });
+        let request = LayoutRequest::Custom(serde_json::from_value(document).unwrap());
+        let disks = [disk("sda", 40 * GIB, ""), disk("sdb", 40 * GIB, "")];
+        match request.lay_out(&disks, None, &platform("amd64", BootMethod::Uefi)) {
+            Err(refusal) => prop_assert!(!refusal.to_string().is_empty()),
+            Ok(storage) => {
+                for problem in storage.check() {
+                    prop_assert!(!problem.to_string().is_empty());
+                }
+                prop_assert_eq!(storage.curtin("m"), storage.curtin("m"));
+            }
+        }
+    }
 }

@@ -19,6 +19,7 @@ pub(super) fn refused(refusal: EditRefusal) -> Problem {
             | StorageProblem::DiskName { .. }
             | StorageProblem::VolumeName { .. } => "name",
             StorageProblem::BadUuid { .. } => "uuid",
+            StorageProblem::LabelTooLong { .. } => "label",
             _ => FieldErrors::ALL,
         },
         _ => FieldErrors::ALL,
