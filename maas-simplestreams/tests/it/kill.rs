@@ -37,7 +37,8 @@ fn publish(root: &Path, key: &SigningKey, version: u64, at: Timestamp) {
         }
         let fill = u8::try_from(version % 241).unwrap();
         let large = (0..LARGE).map(|n| fill ^ u8::try_from((n >> 12) % 256).unwrap());
-        let large = NewItem::from_bytes(format!("files/{version}/large"), large.collect::<Vec<_>>());
+        let large =
+            NewItem::from_bytes(format!("files/{version}/large"), large.collect::<Vec<_>>());
         product = product.version(new.item("large", large));
     }
     Stream::new(at)
