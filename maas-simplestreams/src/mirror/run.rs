@@ -15,6 +15,7 @@ use super::state::{Held, Inventory, Metadata, State};
 use super::{MirrorError, MirrorOptions, STATE_DIRECTORY};
 use crate::date::Timestamp;
 use crate::digest::Sha256;
+use crate::document::Problem;
 use crate::fetch::{FetchError, Fetched, fetch_among, fetch_proved};
 use crate::path::SafePath;
 use crate::publish::write_file;
@@ -23,6 +24,9 @@ use crate::repository::{CachedDocument, Repository, Source};
 use crate::store::{BlobStore, sync_directory};
 use crate::transport::{SourceUrl, Transport};
 use crate::trust::Alarm;
+
+/// Most items that are named as left out.
+const PROBLEMS: usize = 1000;
 
 /// A mirror in a local directory, locked for one writer.
 #[derive(Debug)]
@@ -49,6 +53,8 @@ pub struct Outcome {
     pub deleted: usize,
     /// Items that were left out because nothing proves their content.
     pub skipped: usize,
+    /// Which items were left out and why, at most a thousand of them.
+    pub problems: Vec<Problem>,
     /// What an operator should know.
     pub alarms: Vec<Alarm>,
 }
@@ -141,6 +147,7 @@ impl Mirror {
             added: plan.added.len(),
             removed: plan.removed.len(),
             skipped: plan.skipped.len(),
+            problems: plan.skipped.iter().take(PROBLEMS).cloned().collect(),
             alarms: repository.alarms().to_vec(),
             ..Outcome::default()
         };
