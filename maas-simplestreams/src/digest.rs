@@ -12,7 +12,8 @@ use sha2::Digest as _;
 pub struct Sha256([u8; 32]);
 
 /// The SHA-512 of some bytes.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Sha512([u8; 64]);
 
 /// A digest that an item carries. MD5 is not accepted as a proof of content anywhere.
@@ -81,6 +82,11 @@ impl Sha512 {
     pub fn of(bytes: &[u8]) -> Self {
         Self(sha2::Sha512::digest(bytes).into())
     }
+
+    /// The digest that a finished hasher yields.
+    pub(crate) fn from_hasher(hasher: sha2::Sha512) -> Self {
+        Self(hasher.finalize().into())
+    }
 }
 
 impl Digest {
@@ -116,6 +122,20 @@ impl FromStr for Sha512 {
 impl From<Sha256> for String {
     fn from(digest: Sha256) -> Self {
         digest.to_string()
+    }
+}
+
+impl From<Sha512> for String {
+    fn from(digest: Sha512) -> Self {
+        digest.to_string()
+    }
+}
+
+impl TryFrom<String> for Sha512 {
+    type Error = DigestError;
+
+    fn try_from(text: String) -> Result<Self, DigestError> {
+        text.parse()
     }
 }
 

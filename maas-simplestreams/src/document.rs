@@ -114,6 +114,12 @@ pub enum Complaint {
         /// The field.
         field: &'static str,
     },
+    /// Only a digest that proves nothing any more stands for the content.
+    #[error("only `{field}` stands for the content, which proves nothing")]
+    WeakDigest {
+        /// The field: `md5`.
+        field: &'static str,
+    },
     /// The reader does not know this kind of product.
     #[error("the product is of a kind that is not understood")]
     UnknownKind,

@@ -13,7 +13,7 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use url::Url;
 
-use crate::digest::Sha256;
+use crate::digest::{Sha256, Sha512};
 use crate::report::{Event, Reporter};
 use crate::select::Wanted;
 use crate::store::{Begun, BlobStore, Partial, Ranged, StoreError};
@@ -154,7 +154,12 @@ impl Setback {
         match self {
             Self::Transport(error) => error.is_retryable(),
             Self::Store(error) => {
-                matches!(error, StoreError::TooLong { .. } | StoreError::Digest { .. })
+                matches!(
+                    error,
+                    StoreError::TooLong { .. }
+                        | StoreError::Digest { .. }
+                        | StoreError::Sha512 { .. }
+                )
             }
         }
     }
@@ -193,13 +198,38 @@ pub(crate) async fn fetch_among(
     transfers: &Semaphore,
     reporter: &dyn Reporter,
 ) -> Result<Fetched, FetchError> {
-    let job = Job { transport, sha256, size, options, transfers, reporter };
+    let job = Job { transport, sha256, proof: None, size, options, transfers, reporter };
+    fetch_job(&job, store, urls).await.map(|(fetched, _)| fetched)
+}
+
+/// Fetches one blob of which only the SHA-512 is known; answers with its SHA-256 also. Until then
+/// `key` stands for it in events and errors.
+pub(crate) async fn fetch_proved(
+    transport: &dyn Transport,
+    store: &BlobStore,
+    (key, proof, size): (Sha256, Sha512, u64),
+    urls: &[Url],
+    options: &FetchOptions,
+    transfers: &Semaphore,
+    reporter: &dyn Reporter,
+) -> Result<(Fetched, Sha256), FetchError> {
+    let (sha256, proof) = (key, Some(proof));
+    let job = Job { transport, sha256, proof, size, options, transfers, reporter };
+    fetch_job(&job, store, urls).await
+}
+
+async fn fetch_job(
+    job: &Job<'_>,
+    store: &BlobStore,
+    urls: &[Url],
+) -> Result<(Fetched, Sha256), FetchError> {
+    let Job { sha256, size, transfers, reporter, .. } = *job;
     // The semaphore is never closed.
     let _permit = transfers.acquire().await.ok();
-    let answer = attempt_all(&job, store, urls).await;
+    let answer = attempt_all(job, store, urls).await;
     reporter.report(match &answer {
-        Ok(Fetched::AlreadyPresent) => Event::AlreadyPresent { sha256, size },
-        Ok(Fetched::Transferred { .. }) => Event::Finished { sha256, size },
+        Ok((Fetched::AlreadyPresent, _)) => Event::AlreadyPresent { sha256, size },
+        Ok((Fetched::Transferred { .. }, _)) => Event::Finished { sha256, size },
         Err(error) => Event::Failed { sha256, reason: error.to_string() },
     });
     answer
@@ -210,6 +240,8 @@ pub(crate) async fn fetch_among(
 struct Job<'a> {
     transport: &'a dyn Transport,
     sha256: Sha256,
+    /// The SHA-512 of a blob whose SHA-256 is not known.
+    proof: Option<Sha512>,
     size: u64,
     options: &'a FetchOptions,
     transfers: &'a Semaphore,
@@ -220,8 +252,8 @@ async fn attempt_all(
     job: &Job<'_>,
     store: &BlobStore,
     urls: &[Url],
-) -> Result<Fetched, FetchError> {
-    let Job { sha256, size, options, reporter, .. } = *job;
+) -> Result<(Fetched, Sha256), FetchError> {
+    let Job { sha256, size, proof, options, reporter, .. } = *job;
     let mut in_ranges = true;
     let mut urls: Vec<&Url> = urls.iter().collect();
     let mut place = 0;
@@ -230,10 +262,10 @@ async fn attempt_all(
     let mut pause = options.first_pause;
     let mut received = 0;
     loop {
-        let begun = store.begin(sha256, size).await;
+        let begun = store.begin_proved(sha256, size, proof).await;
         let mut partial = match begun.map_err(|cause| FetchError::Store { sha256, cause })? {
-            Begun::Present if received == 0 => return Ok(Fetched::AlreadyPresent),
-            Begun::Present => return Ok(Fetched::Transferred { bytes: received }),
+            Begun::Present if received == 0 => return Ok((Fetched::AlreadyPresent, sha256)),
+            Begun::Present => return Ok((Fetched::Transferred { bytes: received }, sha256)),
             Begun::Partial(partial) => partial,
         };
         let url = *urls.get(place).ok_or(FetchError::NoUrl { sha256 })?;
@@ -245,7 +277,7 @@ async fn attempt_all(
             streams::receive(job, *partial, url, &came, &mut in_ranges).await
         } else {
             match receive(job, &mut partial, url, &came).await {
-                Ok(()) => partial.finish().await.map_err(Setback::Store),
+                Ok(()) => partial.finish_named().await.map_err(Setback::Store),
                 Err(setback) => {
                     // What arrived before the connection broke is worth keeping.
                     if partial.flush().await.is_err() {
@@ -258,7 +290,7 @@ async fn attempt_all(
         let came = came.into_inner();
         received += came;
         let setback = match outcome {
-            Ok(()) => return Ok(Fetched::Transferred { bytes: received }),
+            Ok(name) => return Ok((Fetched::Transferred { bytes: received }, name)),
             Err(setback) => setback,
         };
         // Bytes that turned out wrong are no progress, however much of them came.

@@ -335,6 +335,10 @@ impl Repository {
         let (entry, text) = self.text(content_id).await?;
         let document = self.fetcher().parse(text, Verified::parse_products, Products::parse)?;
         let products = document.verified_or_unverified();
+        self.source
+            .policy
+            .check_labels(products)
+            .map_err(|cause| RepositoryError::Distrusted { path: document.path.clone(), cause })?;
         let names = products.products.names().map(str::to_owned).collect();
         let skipped = products.problems().len();
         let digest = Some(Sha256::of(&document.raw));
@@ -351,12 +355,22 @@ impl Repository {
         &mut self,
         content_id: &ContentId,
         filters: &[Filter],
-        each: impl FnMut(&Products),
+        mut each: impl FnMut(&Products),
     ) -> Result<Document<Bytes>, RepositoryError> {
         let (entry, document) = self.text(content_id).await?;
         let limits = self.source.limits.clone();
         let refused = |cause| RepositoryError::Document { path: document.path.clone(), cause };
         let text = document.verified_or_unverified();
+        let policy = self.source.policy.clone();
+        let mut distrust = None;
+        let each = |products: &Products| {
+            if distrust.is_none() {
+                match policy.check_labels(products) {
+                    Ok(()) => each(products),
+                    Err(cause) => distrust = Some(cause),
+                }
+            }
+        };
         let skim = match (&self.start, self.skim.take()) {
             (Start::Products(_), Some(skim)) => Some(skim),
             _ => Skim::of(text, &limits),
@@ -373,6 +387,9 @@ impl Repository {
             Products::scan(text, &limits, each)
         };
         let skipped = skipped.map_err(refused)?.len();
+        if let Some(cause) = distrust {
+            return Err(RepositoryError::Distrusted { path: document.path, cause });
+        }
         if matches!(self.start, Start::Products(_)) {
             self.skim = skim;
         }

@@ -10,6 +10,7 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+mod hasher;
 mod partial;
 mod ranged;
 mod ranges;
@@ -18,12 +19,13 @@ use bytes::BytesMut;
 use sha2::Digest as _;
 use tokio::io::{AsyncRead, AsyncReadExt};
 
+use hasher::Hasher;
 use partial::Parts;
 pub use partial::{Begun, Partial};
 pub use ranged::Ranged;
 use ranges::read_journal;
 
-use crate::digest::Sha256;
+use crate::digest::{Sha256, Sha512};
 
 /// Bytes that are hashed and written at once.
 const BLOCK: usize = 256 << 10;
@@ -93,6 +95,14 @@ pub enum StoreError {
         expected: Sha256,
         /// The digest of what came.
         actual: Sha256,
+    },
+    /// The bytes are other ones, by the SHA-512 that was known of them.
+    #[error("the SHA-512 is {actual}, expected {expected}")]
+    Sha512 {
+        /// The digest that was asked for.
+        expected: Sha512,
+        /// The digest of what came.
+        actual: Sha512,
     },
     /// An upload is larger than allowed.
     #[error("the upload is larger than {limit} bytes")]
@@ -231,7 +241,19 @@ impl BlobStore {
     /// stopped: what is there is hashed again first.
     pub async fn begin(&self, sha256: Sha256, size: u64) -> Result<Begun, StoreError> {
         let store = self.clone();
-        blocking(&self.root, move || store.begin_blocking(sha256, size)).await
+        blocking(&self.root, move || store.begin_blocking(sha256, size, None)).await
+    }
+
+    /// Like [`Self::begin`] of a blob of which only the SHA-512 is known; `key` names what is on
+    /// its way.
+    pub(crate) async fn begin_proved(
+        &self,
+        key: Sha256,
+        size: u64,
+        proof: Option<Sha512>,
+    ) -> Result<Begun, StoreError> {
+        let store = self.clone();
+        blocking(&self.root, move || store.begin_blocking(key, size, proof)).await
     }
 
     /// Takes in bytes whose digest is not known yet, for instance an uploaded image.
@@ -256,7 +278,7 @@ impl BlobStore {
         })
         .await?;
         let _abandoned = RemoveOnDrop(path.clone());
-        let mut parts = Parts { file, hasher: sha2::Sha256::new() };
+        let mut parts = Parts { file, hasher: Hasher::new(None) };
         let mut size = 0u64;
         loop {
             let mut block = BytesMut::with_capacity(BLOCK);
@@ -283,7 +305,7 @@ impl BlobStore {
         let from = path.clone();
         blocking(&path, move || {
             let Parts { file, hasher } = parts;
-            let sha256 = Sha256::from_hasher(hasher);
+            let sha256 = hasher.digest();
             file.sync_all().map_err(io_error(&from))?;
             store.keep(&from, &sha256)?;
             Ok(Blob { sha256, size })
@@ -402,7 +424,8 @@ impl BlobStore {
                 Err(error) => return Err(io_error(&path)(error)),
             };
             let mut hasher = sha2::Sha256::new();
-            hash_all(&mut file, &mut hasher).map_err(io_error(&path))?;
+            hash_start(&mut file, u64::MAX, |block| hasher.update(block))
+                .map_err(io_error(&path))?;
             Ok(Some(Sha256::from_hasher(hasher) == expected))
         })
         .await
@@ -421,17 +444,12 @@ impl Drop for RemoveOnDrop {
 /// The digest of a file.
 pub(crate) fn digest_of_file(path: &Path) -> io::Result<Sha256> {
     let mut hasher = sha2::Sha256::new();
-    hash_all(&mut File::open(path)?, &mut hasher)?;
+    hash_start(&mut File::open(path)?, u64::MAX, |block| hasher.update(block))?;
     Ok(Sha256::from_hasher(hasher))
 }
 
-/// Reads a file to its end into a hasher.
-fn hash_all(file: &mut File, hasher: &mut sha2::Sha256) -> io::Result<()> {
-    hash_start(file, u64::MAX, hasher)
-}
-
-/// Reads the first bytes of a file into a hasher and leaves the file there.
-fn hash_start(file: &mut File, length: u64, hasher: &mut sha2::Sha256) -> io::Result<()> {
+/// Reads the first bytes of a file block by block, for a hasher, and leaves the file there.
+fn hash_start(file: &mut File, length: u64, mut each: impl FnMut(&[u8])) -> io::Result<()> {
     file.seek(SeekFrom::Start(0))?;
     let mut block = vec![0; BLOCK];
     let mut left = length;
@@ -441,7 +459,7 @@ fn hash_start(file: &mut File, length: u64, hasher: &mut sha2::Sha256) -> io::Re
         if read == 0 {
             break;
         }
-        hasher.update(block.get(..read).unwrap_or_default());
+        each(block.get(..read).unwrap_or_default());
         left -= read as u64;
     }
     Ok(())

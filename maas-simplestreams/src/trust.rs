@@ -7,7 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::date::Timestamp;
 use crate::digest::Sha256;
+use crate::document::Pedigree;
 use crate::path::ContentId;
+use crate::products::Products;
 
 /// What a source was seen to publish: keep it beside the mirror, hand it in at the next visit.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -70,6 +72,10 @@ pub struct TrustPolicy {
     pub removed_percent: u8,
     /// Only these content ids are accepted; `None` accepts all. Default: all.
     pub content_ids: Option<BTreeSet<ContentId>>,
+    /// Only documents are accepted whose items carry one of these labels or none, for instance
+    /// `stable`: one key signs all channels, and only the label of the items tells them apart.
+    /// `None` accepts all. Default: all.
+    pub labels: Option<BTreeSet<String>>,
 }
 
 impl Default for TrustPolicy {
@@ -81,7 +87,23 @@ impl Default for TrustPolicy {
             mass_removal: MassRemoval::Refuse,
             removed_percent: 50,
             content_ids: None,
+            labels: None,
         }
+    }
+}
+
+impl TrustPolicy {
+    /// Refuses items of other labels than those that are allowed.
+    pub(crate) fn check_labels(&self, products: &Products) -> Result<(), Distrust> {
+        let Some(allowed) = &self.labels else { return Ok(()) };
+        let labelled = products.items().filter_map(|item| Some((item.flat("label")?, item)));
+        for (label, item) in labelled {
+            if !allowed.contains(&*label) {
+                let found = label.into_owned();
+                return Err(Distrust::LabelNotAllowed { item: item.pedigree(), found });
+            }
+        }
+        Ok(())
     }
 }
 
@@ -127,6 +149,14 @@ pub enum Distrust {
         /// What the index says.
         expected: String,
         /// What the document says.
+        found: String,
+    },
+    /// An item carries a label that the operator does not allow.
+    #[error("`{item}` is labelled `{found}`, which is not among the labels that are allowed")]
+    LabelNotAllowed {
+        /// Product, version and item.
+        item: Pedigree,
+        /// The label.
         found: String,
     },
     /// The content id is not one that the operator allows.

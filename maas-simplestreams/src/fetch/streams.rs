@@ -15,6 +15,7 @@ use tokio::sync::SemaphorePermit;
 use url::Url;
 
 use super::{Job, Setback, Window};
+use crate::digest::Sha256;
 use crate::report::Event;
 use crate::store::{Partial, Ranged};
 use crate::transport::{BoxFuture, Request, Response, TransportError, TransportErrorKind};
@@ -70,7 +71,7 @@ pub(super) async fn receive(
     url: &Url,
     came: &AtomicU64,
     in_ranges: &mut bool,
-) -> Result<(), Setback> {
+) -> Result<Sha256, Setback> {
     let ranged = partial.into_ranged().await.map_err(Setback::Store)?;
     let received = AtomicU64::new(ranged.received());
     let attempt = Attempt { job, ranged: &ranged, url, came, received };
@@ -78,7 +79,7 @@ pub(super) async fn receive(
     // Streams that were cut off may have left a write.
     ranged.settle().await;
     outcome?;
-    ranged.finish().await.map_err(Setback::Store)
+    ranged.finish_named().await.map_err(Setback::Store)
 }
 
 impl Attempt<'_> {

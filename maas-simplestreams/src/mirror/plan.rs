@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::state::{Held, Inventory, Items as HeldItems, State};
 use super::{Items, MirrorError, MirrorOptions, STATE_DIRECTORY};
-use crate::digest::{Digest, Sha256};
+use crate::digest::{Digest, Sha256, Sha512};
 use crate::document::{Complaint, Pedigree, Problem};
 use crate::filter::matches_all;
 use crate::path::SafePath;
@@ -28,6 +28,8 @@ pub struct Plan {
     pub wanted: Vec<Wanted>,
     /// Items that are left out because nothing proves their content.
     pub skipped: Vec<Problem>,
+    /// Content of which only the SHA-512 is known, by what stands for its name.
+    pub(super) proofs: BTreeMap<Sha256, Sha512>,
     /// What the mirror will hold.
     pub(super) inventory: Inventory,
     /// Documents to publish, in order: products files, nested indexes, the first index.
@@ -135,7 +137,7 @@ impl Plan {
                     if !matches_all(&options.filters, &item) {
                         continue;
                     }
-                    match held_form(&item) {
+                    match self.held_form(&item, state) {
                         Ok(held) => {
                             items.insert(item_name.to_owned(), held);
                         }
@@ -193,6 +195,42 @@ impl Plan {
         self.inventory.contents.insert(content_id.to_owned(), contents);
     }
 
+    /// What will be held of an item; an item without a path has no file.
+    ///
+    /// Something stands for the name of content of which only the SHA-512 is known, until it has
+    /// come.
+    fn held_form(&mut self, item: &ItemRef<'_>, state: &State) -> Result<Option<Held>, Complaint> {
+        if !item.has_path() {
+            return Ok(None);
+        }
+        let file = item.file()?;
+        let sha256 = match file.digest {
+            Digest::Sha256(sha256) => sha256,
+            Digest::Sha512(sha512) => match state.named.get(&sha512) {
+                Some(sha256) => *sha256,
+                None => {
+                    let stand_in = Sha256::of(format!("sha512:{sha512}").as_bytes());
+                    self.proofs.insert(stand_in, sha512);
+                    stand_in
+                }
+            },
+        };
+        Ok(Some(Held { path: file.path, sha256, size: file.size }))
+    }
+
+    /// Gives content its name where another stood for it.
+    pub(super) fn rename(&mut self, names: &BTreeMap<Sha256, Sha256>) {
+        let name = |sha256: &mut Sha256| {
+            if let Some(name) = names.get(sha256) {
+                *sha256 = *name;
+            }
+        };
+        self.wanted.iter_mut().for_each(|file| name(&mut file.sha256));
+        let added = self.added.iter_mut().flat_map(|version| &mut version.files);
+        added.for_each(|held| name(&mut held.sha256));
+        self.inventory.rename(names);
+    }
+
     /// Finds out which content is not held yet.
     fn want(&mut self, state: &State, options: &MirrorOptions) -> Result<(), MirrorError> {
         let mut by_path: BTreeMap<&SafePath, &Held> = BTreeMap::new();
@@ -207,6 +245,7 @@ impl Plan {
             }
             if let Some(other) = by_path.insert(path, held)
                 && (other.sha256, other.size) != (held.sha256, held.size)
+                && ![other, held].iter().any(|held| self.proofs.contains_key(&held.sha256))
             {
                 return Err(MirrorError::PathConflict { path: path.clone() });
             }
@@ -233,16 +272,4 @@ impl Plan {
 
 fn pedigree(content_id: &str, product: &str, version: &str) -> Pedigree {
     Pedigree(vec![content_id.to_owned(), product.to_owned(), version.to_owned()])
-}
-
-/// What will be held of an item; an item without a path has no file.
-fn held_form(item: &ItemRef<'_>) -> Result<Option<Held>, Complaint> {
-    if !item.has_path() {
-        return Ok(None);
-    }
-    let file = item.file()?;
-    match file.digest {
-        Digest::Sha256(sha256) => Ok(Some(Held { path: file.path, sha256, size: file.size })),
-        Digest::Sha512(_) => Err(Complaint::Missing { field: "sha256" }),
-    }
 }

@@ -15,15 +15,18 @@ use super::state::{Held, Inventory, Metadata, State};
 use super::{MirrorError, MirrorOptions, STATE_DIRECTORY};
 use crate::date::Timestamp;
 use crate::digest::Sha256;
-use crate::fetch::{FetchError, Fetched, fetch_among};
+use crate::document::Problem;
+use crate::fetch::{FetchError, Fetched, fetch_among, fetch_proved};
 use crate::path::SafePath;
 use crate::publish::write_file;
 use crate::report::Reporter;
 use crate::repository::{CachedDocument, Repository, Source};
-use crate::select::Wanted;
 use crate::store::{BlobStore, sync_directory};
 use crate::transport::{SourceUrl, Transport};
 use crate::trust::Alarm;
+
+/// Most items that are named as left out.
+const PROBLEMS: usize = 1000;
 
 /// A mirror in a local directory, locked for one writer.
 #[derive(Debug)]
@@ -50,6 +53,8 @@ pub struct Outcome {
     pub deleted: usize,
     /// Items that were left out because nothing proves their content.
     pub skipped: usize,
+    /// Which items were left out and why, at most a thousand of them.
+    pub problems: Vec<Problem>,
     /// What an operator should know.
     pub alarms: Vec<Alarm>,
 }
@@ -137,17 +142,25 @@ impl Mirror {
     ) -> Result<Outcome, MirrorError> {
         let url = source.url().clone();
         let mut repository = self.repository(source, Arc::clone(&transport), now).await?;
-        let plan = Plan::make(&mut repository, &self.state, options).await?;
+        let mut plan = Plan::make(&mut repository, &self.state, options).await?;
         let mut outcome = Outcome {
             added: plan.added.len(),
             removed: plan.removed.len(),
             skipped: plan.skipped.len(),
+            problems: plan.skipped.iter().take(PROBLEMS).cloned().collect(),
             alarms: repository.alarms().to_vec(),
             ..Outcome::default()
         };
         let before = self.state.clone();
         self.check_space(&plan, options).await?;
-        outcome.bytes = self.fetch(&plan.wanted, &*transport, &url, options, reporter).await?;
+        let (bytes, names) = self.fetch(&plan, &*transport, &url, options, reporter).await?;
+        outcome.bytes = bytes;
+        for (stand_in, sha256) in &names {
+            if let Some(sha512) = plan.proofs.get(stand_in) {
+                self.state.named.insert(*sha512, *sha256);
+            }
+        }
+        plan.rename(&names);
         self.link(&plan)?;
         self.remember(&plan, now);
         if self.state != before {
@@ -188,41 +201,48 @@ impl Mirror {
 
     async fn fetch(
         &self,
-        wanted: &[Wanted],
+        plan: &Plan,
         transport: &dyn Transport,
         source: &SourceUrl,
         options: &MirrorOptions,
         reporter: &dyn Reporter,
-    ) -> Result<u64, MirrorError> {
+    ) -> Result<(u64, BTreeMap<Sha256, Sha256>), MirrorError> {
         let transfers = &Semaphore::new(options.fetch.jobs.get());
-        let fetches = wanted.iter().map(|file| async move {
+        let fetches = plan.wanted.iter().map(|file| async move {
             let roots = std::iter::once(source).chain(&options.alternatives);
             let urls: Vec<Url> =
                 roots.flat_map(|root| file.paths.iter().map(|path| root.join(path))).collect();
-            let answer = fetch_among(
-                transport,
-                &self.store,
-                (file.sha256, file.size),
-                &urls,
-                &options.fetch,
-                transfers,
-                reporter,
-            );
-            (file.paths.first(), answer.await)
+            let (store, how) = (&self.store, &options.fetch);
+            let answer = if let Some(proof) = plan.proofs.get(&file.sha256) {
+                let blob = (file.sha256, *proof, file.size);
+                fetch_proved(transport, store, blob, &urls, how, transfers, reporter).await
+            } else {
+                let blob = (file.sha256, file.size);
+                fetch_among(transport, store, blob, &urls, how, transfers, reporter)
+                    .await
+                    .map(|fetched| (fetched, file.sha256))
+            };
+            (file, answer)
         });
         let mut answers =
             futures_util::stream::iter(fetches).buffer_unordered(options.fetch.jobs.get());
         let mut bytes = 0;
+        let mut names = BTreeMap::new();
         let mut failed: Vec<(SafePath, FetchError)> = Vec::new();
-        while let Some((path, answer)) = answers.next().await {
-            match (answer, path) {
-                (Ok(Fetched::Transferred { bytes: came }), _) => bytes += came,
-                (Ok(Fetched::AlreadyPresent), _) => {}
-                (Err(error), Some(path)) => failed.push((path.clone(), error)),
-                (Err(_), None) => {}
+        while let Some((file, answer)) = answers.next().await {
+            match answer {
+                Ok((fetched, name)) => {
+                    if let Fetched::Transferred { bytes: came } = fetched {
+                        bytes += came;
+                    }
+                    if name != file.sha256 {
+                        names.insert(file.sha256, name);
+                    }
+                }
+                Err(error) => failed.extend(file.paths.first().map(|path| (path.clone(), error))),
             }
         }
-        if failed.is_empty() { Ok(bytes) } else { Err(MirrorError::Incomplete { failed }) }
+        if failed.is_empty() { Ok((bytes, names)) } else { Err(MirrorError::Incomplete { failed }) }
     }
 
     /// Gives content its paths.

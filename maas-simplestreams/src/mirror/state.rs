@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{MirrorError, STATE_DIRECTORY};
 use crate::date::Timestamp;
-use crate::digest::Sha256;
+use crate::digest::{Sha256, Sha512};
 use crate::path::SafePath;
 use crate::publish::write_file;
 use crate::trust::TrustMemory;
@@ -54,6 +54,18 @@ impl Inventory {
         versions.into_iter().flat_map(|versions| versions.keys().map(String::as_str))
     }
 
+    /// Gives content its name where another stood for it.
+    pub(super) fn rename(&mut self, names: &BTreeMap<Sha256, Sha256>) {
+        for versions in self.contents.values_mut().flat_map(BTreeMap::values_mut) {
+            let items = versions.values_mut().flat_map(BTreeMap::values_mut);
+            for held in items.flatten() {
+                if let Some(name) = names.get(&held.sha256) {
+                    held.sha256 = *name;
+                }
+            }
+        }
+    }
+
     /// Drops every version of which a file is not one to keep.
     #[cfg(feature = "archive")]
     pub(super) fn keep_only(&mut self, keep: impl Fn(&Held) -> bool) {
@@ -90,6 +102,9 @@ pub(super) struct State {
     pub(super) inventory: Inventory,
     #[serde(default)]
     pub(super) metadata: BTreeMap<SafePath, Metadata>,
+    /// The SHA-256 of content of which documents name only the SHA-512.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) named: BTreeMap<Sha512, Sha256>,
     /// Paths that no document names any more, and since when.
     #[serde(default)]
     pub(super) doomed: BTreeMap<SafePath, Timestamp>,

@@ -364,3 +364,98 @@ async fn a_mirror_crosses_an_air_gap_with_only_what_the_other_side_lacks() {
     assert!(matches!(refused, Err(ArchiveError::Incomplete { .. })));
     assert!(tree(fresh.root()).is_empty());
 }
+
+/// A signed stream whose items carry other digests than the publisher gives them.
+fn with_digests(
+    root: &Path,
+    change: impl Fn(&mut serde_json::Map<String, serde_json::Value>, &[u8]),
+) {
+    publish(root, &["1"], at(0));
+    let path = root.join("streams/v1/c:download.json");
+    let mut document: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    for product in document["products"].as_object_mut().unwrap().values_mut() {
+        for item in product["versions"]["1"]["items"].as_object_mut().unwrap().values_mut() {
+            let item = item.as_object_mut().unwrap();
+            let content = std::fs::read(root.join(item["path"].as_str().unwrap())).unwrap();
+            item.remove("sha256");
+            change(item, &content);
+        }
+    }
+    std::fs::write(&path, document.to_string()).unwrap();
+    let listing = crate::publish::Listing::AsIs;
+    crate::publish::sign_unverified_tree(root, &KEY, listing, at(0)).unwrap();
+}
+
+#[tokio::test]
+async fn content_of_which_only_the_sha512_is_known_is_mirrored() {
+    use crate::digest::Sha512;
+    let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    with_digests(from.path(), |item, content| {
+        item.insert("sha512".to_owned(), Sha512::of(content).to_string().into());
+    });
+    let mut mirror = Mirror::open(to.path()).await.unwrap();
+    let options = MirrorOptions::default();
+    let transport = || Arc::new(FileTransport);
+    let outcome =
+        mirror.sync(source(from.path()), transport(), &options, &(), at(1)).await.unwrap();
+    assert_eq!((outcome.added, outcome.skipped), (2, 0));
+    assert_eq!(tree(to.path()), tree(from.path()));
+    assert!(mirror.check(Depth::Contents).await.unwrap().is_empty());
+    let names: BTreeSet<Sha256> = mirror.inventory().files().map(|held| held.sha256).collect();
+    assert!(names.contains(&Sha256::of(b"kernel amd64 1")) && names.len() == 3);
+    let again = mirror.sync(source(from.path()), transport(), &options, &(), at(2)).await.unwrap();
+    assert_eq!((again.added, again.bytes, again.published), (0, 0, 0));
+    std::fs::write(from.path().join("amd64/1/kernel"), "Kernel amd64 1").unwrap();
+    let other = tempfile::tempdir().unwrap();
+    let mut other = Mirror::open(other.path()).await.unwrap();
+    let mut options = MirrorOptions::default();
+    options.fetch.first_pause = Duration::from_millis(1);
+    let refused = other.sync(source(from.path()), transport(), &options, &(), at(3)).await;
+    assert!(matches!(refused, Err(MirrorError::Incomplete { failed }) if failed.len() == 1));
+    assert!(tree(other.root()).is_empty());
+}
+
+#[tokio::test]
+async fn content_of_which_only_the_md5_is_known_is_left_out_by_name() {
+    let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    with_digests(from.path(), |item, content| {
+        let digest = if content.starts_with(b"kernel") { "md5" } else { "sha256" };
+        let value = match digest {
+            "md5" => "0".repeat(32),
+            _ => Sha256::of(content).to_string(),
+        };
+        item.insert(digest.to_owned(), value.into());
+    });
+    let mut mirror = Mirror::open(to.path()).await.unwrap();
+    let options = MirrorOptions::default();
+    let transport = Arc::new(FileTransport);
+    let outcome = mirror.sync(source(from.path()), transport, &options, &(), at(1)).await.unwrap();
+    assert_eq!(outcome.skipped, 2);
+    assert!(outcome.problems[0].to_string().contains("`md5`"), "{:?}", outcome.problems);
+    assert_eq!(paths(to.path()).len(), 2);
+}
+
+#[tokio::test]
+async fn a_channel_that_was_not_asked_for_is_refused() {
+    let from = tempfile::tempdir().unwrap();
+    let item = NewItem::from_bytes("a/b", "x");
+    let version = NewVersion::new("1").item("i", item);
+    let product = NewProduct::new("p").tag("label", "candidate").version(version);
+    Stream::new(at(0))
+        .content(Content::new("c", "image-ids").product(product))
+        .write(from.path(), Signing::Signed { key: &KEY, at: at(0) })
+        .unwrap();
+    for (label, fits) in [("stable", false), ("candidate", true)] {
+        let to = tempfile::tempdir().unwrap();
+        let mut mirror = Mirror::open(to.path()).await.unwrap();
+        let policy = crate::trust::TrustPolicy {
+            labels: Some(BTreeSet::from([label.to_owned()])),
+            ..Default::default()
+        };
+        let source = source(from.path()).policy(policy);
+        let transport = Arc::new(FileTransport);
+        let synced = mirror.sync(source, transport, &MirrorOptions::default(), &(), at(1)).await;
+        assert_eq!(synced.is_ok(), fits, "{synced:?}");
+    }
+}

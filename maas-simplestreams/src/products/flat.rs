@@ -157,7 +157,10 @@ impl<'a> ItemRef<'a> {
                     .map_err(|_| Complaint::Field { field: "sha512", expected: hexadecimal })?,
             )
         } else {
-            return Err(Complaint::Missing { field: "sha256" });
+            return Err(match self.value("md5") {
+                Some(_) => Complaint::WeakDigest { field: "md5" },
+                None => Complaint::Missing { field: "sha256" },
+            });
         };
         Ok(File { path, size, digest })
     }

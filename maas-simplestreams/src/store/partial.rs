@@ -5,12 +5,12 @@ use std::io::{self, Seek, SeekFrom, Write};
 use std::path::PathBuf;
 
 use bytes::BytesMut;
-use sha2::Digest as _;
 
+use super::hasher::Hasher;
 use super::ranged::Ranged;
 use super::ranges::{Ranges, read_journal};
 use super::{BLOCK, BlobStore, StoreError, blocking, hash_start, io_error, is_same_file};
-use crate::digest::Sha256;
+use crate::digest::{Sha256, Sha512};
 
 /// What the start of a write finds.
 #[derive(Debug)]
@@ -24,7 +24,7 @@ pub enum Begun {
 #[derive(Debug)]
 pub(super) struct Parts {
     pub(super) file: File,
-    pub(super) hasher: sha2::Sha256,
+    pub(super) hasher: Hasher,
 }
 
 impl Parts {
@@ -143,7 +143,7 @@ impl Partial {
         let parts = blocking(&self.store.root, move || {
             parts.file.set_len(0).map_err(io_error(&path))?;
             parts.file.seek(SeekFrom::Start(0)).map_err(io_error(&path))?;
-            parts.hasher = sha2::Sha256::new();
+            parts.hasher.restart();
             Ok(parts)
         })
         .await?;
@@ -156,7 +156,12 @@ impl Partial {
     ///
     /// When bytes are missing, what is there stays for a later attempt; when the digest differs,
     /// it is removed.
-    pub async fn finish(mut self) -> Result<(), StoreError> {
+    pub async fn finish(self) -> Result<(), StoreError> {
+        self.finish_named().await.map(|_| ())
+    }
+
+    /// [`Self::finish`], and the SHA-256 that the blob is kept under.
+    pub(crate) async fn finish_named(mut self) -> Result<Sha256, StoreError> {
         self.flush().await?;
         let Parts { file, hasher } = self.take_parts()?;
         let (received, size, expected) = (self.written, self.size, self.sha256);
@@ -166,24 +171,34 @@ impl Partial {
         let (store, path) = (self.store.clone(), self.path());
         let journal = self.scattered.take().map(|_| store.journal_path(&expected));
         blocking(&self.store.root, move || {
-            let actual = Sha256::from_hasher(hasher);
             let forget =
                 || journal.map_or(Ok(()), |path| fs::remove_file(&path).map_err(io_error(&path)));
-            if actual != expected {
-                fs::remove_file(&path).map_err(io_error(&path))?;
-                forget()?;
-                return Err(StoreError::Digest { expected, actual });
-            }
+            let name = match hasher.verdict(expected) {
+                Ok(name) => name,
+                Err(refused) => {
+                    fs::remove_file(&path).map_err(io_error(&path))?;
+                    forget()?;
+                    return Err(refused);
+                }
+            };
             file.sync_all().map_err(io_error(&path))?;
-            store.keep(&path, &expected)?;
-            forget()
+            store.keep(&path, &name)?;
+            forget()?;
+            Ok(name)
         })
         .await
     }
 }
 
 impl BlobStore {
-    pub(super) fn begin_blocking(&self, sha256: Sha256, size: u64) -> Result<Begun, StoreError> {
+    /// `proof` is the SHA-512 of a blob whose SHA-256 is not known; then `sha256` only names what
+    /// is on its way.
+    pub(super) fn begin_blocking(
+        &self,
+        sha256: Sha256,
+        size: u64,
+        proof: Option<Sha512>,
+    ) -> Result<Begun, StoreError> {
         let part = self.partial_path(&sha256);
         loop {
             let target = self.path(&sha256);
@@ -220,8 +235,9 @@ impl BlobStore {
             let journal = self.journal_path(&sha256);
             let scattered = read_journal(&journal, length).map_err(io_error(&journal))?;
             let written = scattered.as_ref().map_or(length, |ranges| ranges.end_from(0));
-            let mut hasher = sha2::Sha256::new();
-            hash_start(&mut file, written, &mut hasher).map_err(io_error(&part))?;
+            let mut hasher = Hasher::new(proof);
+            hash_start(&mut file, written, |block| hasher.update(block))
+                .map_err(io_error(&part))?;
             let parts = Parts { file, hasher };
             return Ok(Begun::Partial(Box::new(Partial {
                 store: self.clone(),
@@ -244,7 +260,7 @@ impl BlobStore {
         size: u64,
     ) -> Result<(), StoreError> {
         let path = self.partial_path(&sha256);
-        let Begun::Partial(mut partial) = self.begin_blocking(sha256, size)? else {
+        let Begun::Partial(mut partial) = self.begin_blocking(sha256, size, None)? else {
             return Ok(());
         };
         let mut parts = partial.take_parts()?;
@@ -252,7 +268,7 @@ impl BlobStore {
         partial.forget_scattered(&parts.file)?;
         parts.file.set_len(0).map_err(io_error(&path))?;
         parts.file.seek(SeekFrom::Start(0)).map_err(io_error(&path))?;
-        parts.hasher = sha2::Sha256::new();
+        parts.hasher.restart();
         let mut block = vec![0; BLOCK];
         let mut received = 0;
         loop {
@@ -269,10 +285,9 @@ impl BlobStore {
         if received < size {
             return Err(StoreError::TooShort { sha256, received, size });
         }
-        let actual = Sha256::from_hasher(parts.hasher);
-        if actual != sha256 {
+        if let Err(refused) = parts.hasher.verdict(sha256) {
             fs::remove_file(&path).map_err(io_error(&path))?;
-            return Err(StoreError::Digest { expected: sha256, actual });
+            return Err(refused);
         }
         parts.file.sync_all().map_err(io_error(&path))?;
         self.keep(&path, &sha256)

@@ -8,9 +8,9 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::BytesMut;
-use sha2::Digest as _;
 use tokio::sync::Semaphore;
 
+use super::hasher::Hasher;
 use super::ranges::{Ranges, note, open_journal};
 use super::{BLOCK, BlobStore, StoreError, blocking, io_error};
 use crate::digest::Sha256;
@@ -41,7 +41,7 @@ struct Inner {
 /// The digest and how far it is.
 #[derive(Debug)]
 struct Head {
-    hasher: sha2::Sha256,
+    hasher: Hasher,
     at: u64,
 }
 
@@ -61,7 +61,7 @@ impl Ranged {
         size: u64,
         file: File,
         there: Ranges,
-        (hasher, at): (sha2::Sha256, u64),
+        (hasher, at): (Hasher, u64),
     ) -> Result<Self, StoreError> {
         let path = store.journal_path(&sha256);
         let journal = open_journal(&path, &there).map_err(io_error(&path))?;
@@ -104,6 +104,11 @@ impl Ranged {
     /// Checks the digest, flushes to the disk and gives the blob its name; see
     /// [`Partial::finish`](super::Partial::finish).
     pub async fn finish(self) -> Result<(), StoreError> {
+        self.finish_named().await.map(|_| ())
+    }
+
+    /// [`Self::finish`], and the SHA-256 that the blob is kept under.
+    pub(crate) async fn finish_named(self) -> Result<Sha256, StoreError> {
         self.settle().await;
         let inner = Arc::clone(&self.inner);
         blocking(&self.inner.store.root, move || inner.finish()).await
@@ -146,7 +151,7 @@ impl Inner {
         Ok(())
     }
 
-    fn finish(&self) -> Result<(), StoreError> {
+    fn finish(&self) -> Result<Sha256, StoreError> {
         let path = self.store.partial_path(&self.sha256);
         let journal = self.store.journal_path(&self.sha256);
         let mut head = lock(&self.head);
@@ -156,15 +161,18 @@ impl Inner {
             let received = lock(&self.there).total();
             return Err(StoreError::TooShort { sha256: expected, received, size });
         }
-        let actual = Sha256::from_hasher(head.hasher.clone());
-        if actual != expected {
-            fs::remove_file(&path).map_err(io_error(&path))?;
-            fs::remove_file(&journal).map_err(io_error(&journal))?;
-            return Err(StoreError::Digest { expected, actual });
-        }
+        let name = match head.hasher.clone().verdict(expected) {
+            Ok(name) => name,
+            Err(refused) => {
+                fs::remove_file(&path).map_err(io_error(&path))?;
+                fs::remove_file(&journal).map_err(io_error(&journal))?;
+                return Err(refused);
+            }
+        };
         self.file.sync_all().map_err(io_error(&path))?;
-        self.store.keep(&path, &expected)?;
-        fs::remove_file(&journal).map_err(io_error(&journal))
+        self.store.keep(&path, &name)?;
+        fs::remove_file(&journal).map_err(io_error(&journal))?;
+        Ok(name)
     }
 }
 

@@ -129,14 +129,19 @@ impl HttpTransport {
 struct RedirectRefused;
 
 fn redirect_rule(attempt: redirect::Attempt<'_>) -> redirect::Action {
-    let allowed = matches!(attempt.url().scheme(), "http" | "https");
-    let downgrade = attempt.previous().last().is_some_and(|from| from.scheme() == "https")
-        && attempt.url().scheme() == "http";
-    if !allowed || downgrade || attempt.previous().len() > MOST_REDIRECTS {
-        attempt.error(RedirectRefused)
-    } else {
+    if may_lead(attempt.previous(), attempt.url()) {
         attempt.follow()
+    } else {
+        attempt.error(RedirectRefused)
     }
+}
+
+/// Whether a redirect may lead from the URLs that were asked so far to this one.
+fn may_lead(asked: &[Url], to: &Url) -> bool {
+    let allowed = matches!(to.scheme(), "http" | "https");
+    let downgrade =
+        asked.last().is_some_and(|from| from.scheme() == "https") && to.scheme() == "http";
+    allowed && !downgrade && asked.len() <= MOST_REDIRECTS
 }
 
 fn failed(url: &Url, error: reqwest::Error) -> TransportError {
@@ -242,5 +247,30 @@ impl Transport for Standard {
             "file" => self.file.fetch(request),
             _ => self.http.fetch(request),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn redirects_never_lead_from_https_to_http_nor_elsewhere() {
+        let url = |text: &str| text.parse::<Url>().unwrap();
+        for (from, to, may) in [
+            ("http://a/x", "http://b/x", true),
+            ("http://a/x", "https://a/x", true),
+            ("https://a/x", "https://b/x", true),
+            ("https://a/x", "http://a/x", false),
+            ("http://a/x", "file:///etc/passwd", false),
+            ("http://a/x", "ftp://a/x", false),
+            ("https://a/x", "data:,x", false),
+        ] {
+            assert_eq!(may_lead(&[url(from)], &url(to)), may, "{from} to {to}");
+        }
+        let many = |count| vec![url("http://a/x"); count];
+        assert!(may_lead(&many(MOST_REDIRECTS), &url("http://b/")));
+        assert!(!may_lead(&many(MOST_REDIRECTS + 1), &url("http://b/")));
     }
 }

@@ -361,3 +361,30 @@ async fn a_server_that_drips_is_given_up() {
         if cause.kind == TransportErrorKind::TimedOut));
     assert!(start.elapsed() < Duration::from_secs(15));
 }
+
+#[tokio::test]
+async fn a_proxy_is_used_but_for_the_hosts_that_need_none() {
+    let proxy = Server::start(|_, reply| reply.answer("200 OK", "", b"by proxy"));
+    let direct = Server::start(|_, reply| reply.answer("200 OK", "", b"directly"));
+    let get = |options: HttpOptions, url: String| async move {
+        let url: url::Url = url.parse().unwrap();
+        let transport = Standard::shared(&options).unwrap();
+        let response = transport.fetch(Request::new(url.clone())).await?;
+        response.read_to_end(&url, 100).await
+    };
+    let mut options = HttpOptions::default();
+    options.proxy = Some(proxy.url.parse().unwrap());
+    options.no_proxy = Some("127.0.0.1,.internal".to_owned());
+    let by_proxy = get(options.clone(), "http://mirror.example/file".to_owned()).await.unwrap();
+    assert_eq!(&by_proxy[..], b"by proxy");
+    assert_eq!(proxy.paths(), ["http://mirror.example/file"]);
+    let directly = get(options.clone(), format!("{}file", direct.url)).await.unwrap();
+    assert_eq!(&directly[..], b"directly");
+    options.no_proxy = None;
+    let by_proxy = get(options.clone(), format!("{}file", direct.url)).await.unwrap();
+    assert_eq!(&by_proxy[..], b"by proxy");
+    options.proxy_use = maas_simplestreams::transport::ProxyUse::Never;
+    let directly = get(options, format!("{}file", direct.url)).await.unwrap();
+    assert_eq!(&directly[..], b"directly");
+    assert_eq!(proxy.paths().len(), 2);
+}

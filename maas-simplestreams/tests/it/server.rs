@@ -22,6 +22,13 @@ impl Asked {
         let range = self.header("range").and_then(|range| range.strip_prefix("bytes="));
         range.and_then(|range| range.split('-').next()?.parse().ok()).unwrap_or(0)
     }
+
+    /// Where a `Range` header ends: the first byte that is not asked for.
+    #[cfg(feature = "cli")]
+    pub(crate) fn range_end(&self) -> Option<usize> {
+        let range = self.header("range").and_then(|range| range.strip_prefix("bytes="))?;
+        range.split('-').nth(1)?.parse::<usize>().ok().map(|last| last + 1)
+    }
 }
 
 /// A server on a port of its own; it ends with the process.

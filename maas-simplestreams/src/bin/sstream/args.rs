@@ -151,6 +151,10 @@ pub(crate) struct Mirror {
     /// At most this many bytes per second.
     #[arg(long, value_name = "BYTES")]
     pub(crate) limit_rate: Option<NonZeroU64>,
+    /// Refuse documents with items of another label, for instance `stable`: one key signs all
+    /// channels, so only the label tells them apart. May be given several times.
+    #[arg(long = "label", value_name = "LABEL")]
+    pub(crate) labels: Vec<String>,
     /// Accept documents that are older than ones seen before.
     #[arg(long)]
     pub(crate) allow_rollback: bool,

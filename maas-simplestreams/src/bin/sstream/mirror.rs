@@ -31,6 +31,8 @@ struct Settings {
     filters: Vec<String>,
     alternatives: Vec<String>,
     grace: u64,
+    #[serde(default)]
+    labels: Vec<String>,
 }
 
 const SETTINGS: &str = "settings.json";
@@ -61,6 +63,7 @@ impl Settings {
             filters: arguments.filters.iter().map(ToString::to_string).collect(),
             alternatives: arguments.alternatives.clone(),
             grace: arguments.grace,
+            labels: arguments.labels.clone(),
         })
     }
 
@@ -122,6 +125,9 @@ pub(crate) async fn run(arguments: args::Mirror) -> Answer {
     if arguments.allow_rollback {
         policy.rollback = Rollback::Allow;
     }
+    if !arguments.labels.is_empty() {
+        policy.labels = Some(arguments.labels.iter().cloned().collect());
+    }
     if arguments.allow_mass_removal {
         policy.mass_removal = MassRemoval::Allow;
     }
@@ -170,6 +176,9 @@ fn finish(outcome: Outcome, as_json: bool) -> Answer {
     for alarm in &outcome.alarms {
         eprintln!("sstream: warning: {alarm}");
     }
+    for problem in &outcome.problems {
+        eprintln!("sstream: warning: left out {problem}");
+    }
     if as_json {
         let alarms: Vec<_> = outcome.alarms.iter().map(ToString::to_string).collect();
         println!(
@@ -215,7 +224,11 @@ pub(crate) async fn check(arguments: args::Check) -> Answer {
 pub(crate) async fn repair(arguments: args::Repair) -> Answer {
     let mut mirror = existing(&arguments.destination).await?;
     let settings = Settings::load(&mirror)?;
-    let source = settings.source(TrustPolicy::default())?;
+    let mut policy = TrustPolicy::default();
+    if !settings.labels.is_empty() {
+        policy.labels = Some(settings.labels.iter().cloned().collect());
+    }
+    let source = settings.source(policy)?;
     let progress = Progress::new(arguments.output.json);
     let outcome = mirror
         .repair(source, open::transport()?, &settings.options()?, &progress, open::now())

@@ -8,7 +8,6 @@ use bytes::Bytes;
 use proptest::prelude::*;
 
 use super::*;
-use crate::digest::Sha256;
 use crate::fetch::{FetchError, FetchOptions, Fetched, fetch};
 use crate::store::{BlobStore, StoreError};
 use crate::transport::{Body, Transport};
