@@ -68,17 +68,10 @@ pub(super) async fn run(args: UploadArgs) -> Result<(), Failure> {
                 if failures == ATTEMPTS {
                     return Err(format!("{reason}; the same command goes on from there").into());
                 }
-                tokio::time::sleep(Duration::from_millis(250 << failures.min(6))).await;
+                tokio::time::sleep(pause(failures)).await;
             }
         }
-        resource = match client.get(&uri).await {
-            Ok(resource) => resource,
-            Err(error) if failures > 0 => {
-                say(&format!("waiting for the region: {}", with_causes(&*error)))?;
-                resource
-            }
-            Err(error) => return Err(error),
-        };
+        resource = client.get(&uri).await?;
     }
     let file = newest_file(&resource)?;
     say(&format!("{} {} is complete: {size} bytes, sha256 {sha256}", args.name, args.arch))?;
@@ -203,18 +196,50 @@ impl Client {
         Ok(request.header(AUTHORIZATION, signature))
     }
 
+    /// Declaring twice, because the first answer was lost, goes on with the same upload.
     async fn declare(&self, fields: &[(&str, &str)]) -> Result<Value, Failure> {
         let body = Serializer::new(String::new()).extend_pairs(fields).finish();
-        let request = self
-            .request(Method::POST, "/MAAS/api/2.0/boot-resources/")?
-            .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
-            .body(body);
-        json(request.send().await?).await
+        self.patiently(|| {
+            let request = self.request(Method::POST, "/MAAS/api/2.0/boot-resources/")?;
+            let form = "application/x-www-form-urlencoded";
+            Ok(request.header(CONTENT_TYPE, form).body(body.clone()))
+        })
+        .await
     }
 
     async fn get(&self, path: &str) -> Result<Value, Failure> {
-        json(self.request(Method::GET, path)?.send().await?).await
+        self.patiently(|| self.request(Method::GET, path)).await
     }
+
+    /// Asks again while the region cannot be reached, as while it is restarted.
+    async fn patiently(
+        &self,
+        request: impl Fn() -> Result<reqwest::RequestBuilder, Failure>,
+    ) -> Result<Value, Failure> {
+        let mut attempt = 0;
+        loop {
+            attempt += 1;
+            let failure = match request()?.send().await {
+                Ok(answer) if answer.status().is_server_error() && attempt < ATTEMPTS => {
+                    answer.status().to_string()
+                }
+                Ok(answer) => match json(answer).await {
+                    Err(error) if error.is::<reqwest::Error>() && attempt < ATTEMPTS => {
+                        with_causes(&*error)
+                    }
+                    read => return read,
+                },
+                Err(error) if attempt < ATTEMPTS => with_causes(&error),
+                Err(error) => return Err(error.into()),
+            };
+            tracing::debug!(attempt, failure, "asking the region again");
+            tokio::time::sleep(pause(attempt)).await;
+        }
+    }
+}
+
+fn pause(attempt: u32) -> Duration {
+    Duration::from_millis(250 << attempt.min(6))
 }
 
 async fn json(answer: reqwest::Response) -> Result<Value, Failure> {
