@@ -5,7 +5,7 @@ use std::sync::Barrier;
 
 use maas_core::ipam::Lease;
 use maas_core::machine::hardware::{Interface, InterfaceAddress};
-use maas_core::machine::interface::{Interfaces, Places};
+use maas_core::machine::interface::{Interfaces, NetworkFacts};
 use maas_core::machine::{Machine, Role};
 use serde_json::{Value, json};
 
@@ -45,7 +45,7 @@ fn add(running: &Running, number: u32, cards: Vec<Interface>) -> Machine {
         new.mac_addresses = macs;
         new.power.driver = "manual".to_owned();
         new.interfaces = Interfaces::default();
-        new.ensure_interfaces(&Places::default());
+        new.ensure_interfaces(&NetworkFacts::default());
     })
 }
 
@@ -236,7 +236,7 @@ fn who_may_not_edit_is_told_so_and_states_that_forbid_it_are_409() {
         machine.status = maas_core::machine::Status::Deployed;
         machine.mac_addresses = ["52:54:00:40:01:02".to_owned()].into();
         machine.interfaces = Interfaces::default();
-        machine.ensure_interfaces(&Places::default());
+        machine.ensure_interfaces(&NetworkFacts::default());
     };
     let deployed = running.add_machine(bare).system_id.to_string();
     let refused = running.post(&format!("nodes/{deployed}/interfaces/eth0/?op=disconnect"), &[]);
