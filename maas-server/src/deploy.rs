@@ -56,6 +56,8 @@ pub(crate) async fn plan(
     options.kernel_options =
         places::kernel_options(region, Some(machine)).await.map_err(Problem::internal)?;
     options.ntp = settings.ntp_servers();
+    options.apt.main_archive = settings.text("main_archive");
+    options.apt.ports_archive = settings.text("ports_archive");
     options.apt.http_proxy = settings.http_proxy();
     if machine.configuration.network.is_none() {
         options.network = to_network(machine, &region.networks().await?.places);

@@ -41,11 +41,15 @@ const fn known(name: &'static str, kind: Kind, default: &'static str) -> Known {
 }
 
 /// Every setting, by name. None of them is a secret: secrets belong to machines and users.
-const ALL: [Known; 24] = [
+const ALL: [Known; 31] = [
     known("boot_images_auto_import", Kind::Flag, "true"),
+    // Ours: with several boot sources, their priorities settle which image is taken.
+    known("boot_source_priorities", Kind::Flag, "false"),
     known("commissioning_distro_series", Kind::Word, "noble"),
     known("completed_intro", Kind::Flag, "false"),
+    known("curtin_verbose", Kind::Flag, "true"),
     known("default_distro_series", Kind::Word, "noble"),
+    known("default_dns_ttl", Kind::Whole(1, 7 * 24 * 3600), "30"),
     known("default_min_hwe_kernel", Kind::Text, ""),
     known("default_osystem", Kind::Word, "ubuntu"),
     known(
@@ -59,17 +63,21 @@ const ALL: [Known; 24] = [
     known("enable_analytics", Kind::Flag, "false"),
     known("enable_disk_erasing_on_release", Kind::Flag, "false"),
     known("enable_http_proxy", Kind::Flag, "true"),
+    known("enable_third_party_drivers", Kind::Flag, "true"),
     known("enlist_commissioning", Kind::Flag, "true"),
     known("http_proxy", Kind::HttpUrl, ""),
     known("kernel_opts", Kind::Text, ""),
     known("maas_name", Kind::Text, "maas"),
+    known("main_archive", Kind::HttpUrl, "http://archive.ubuntu.com/ubuntu"),
     known("network_discovery", Kind::Choice(&["enabled", "disabled"]), "disabled"),
     known("node_timeout", Kind::Whole(1, 7 * 24 * 60), "30"),
     known("ntp_servers", Kind::Text, ""),
+    known("ports_archive", Kind::HttpUrl, "http://ports.ubuntu.com/ubuntu-ports"),
     known("release_notifications", Kind::Flag, "false"),
     known("session_length", Kind::Whole(60, 31 * 24 * 3600), "1209600"),
     known("theme", Kind::Text, ""),
     known("upstream_dns", Kind::Text, ""),
+    known("windows_kms_host", Kind::Text, ""),
 ];
 
 /// The longest value, in bytes.
@@ -144,13 +152,12 @@ impl Settings {
     /// [`SettingError::Unknown`].
     pub fn value(&self, name: &str) -> Result<Value, SettingError> {
         let known = find(name)?;
-        let value = match self.set.get(name) {
+        let value = match self.set.get(known.name) {
             Some(value) => value.clone(),
             None => known.parse(known.default).unwrap_or(Value::Null),
         };
-        // MAAS has null where nothing was ever set.
         let empty = value.as_str().is_some_and(str::is_empty);
-        Ok(if empty && !self.set.contains_key(name) { Value::Null } else { value })
+        Ok(if empty { Value::Null } else { value })
     }
 
     /// Whether an operator has set it.
@@ -214,11 +221,13 @@ pub async fn set(store: &dyn Store, name: &str, text: &str) -> Result<(), Settin
         expected: known.kind.expected(),
         found: text.chars().take(64).collect(),
     })?;
-    store.put(Kept { name: name.to_owned(), value }).await?;
+    store.put(Kept { name: known.name.to_owned(), value }).await?;
     Ok(())
 }
 
 fn find(name: &str) -> Result<&'static Known, SettingError> {
+    // Older clients know one time server.
+    let name = if name == "ntp_server" { "ntp_servers" } else { name };
     ALL.iter().find(|known| known.name == name).ok_or_else(|| SettingError::Unknown {
         name: name.chars().filter(|letter| !letter.is_control()).take(64).collect(),
         valid: ALL.map(|known| known.name).join(", "),

@@ -415,9 +415,9 @@ def storage(client, machine):
         disk.refresh()
         disk.partition_table_type
     with Check("a volume group with a logical volume"):
-        part = disk.partitions.create(4 * 1000**3)
+        part = disk.partitions.create(8 * 1000**3)
         group = machine.volume_groups.create("vg0", [part])
-        volume = group.logical_volumes.create("root", 2 * 1000**3)
+        volume = group.logical_volumes.create("root", 6 * 1000**3)
         volume.format("xfs")
         volume.mount("/")
         machine.refresh()
@@ -435,7 +435,7 @@ def storage(client, machine):
         expect(raid.level, RaidLevel.RAID_1)
         raid.delete()
     with Check("a bcache"):
-        cache_set = machine.bcache_cache_sets.create(cache_device=parts[0])
+        cache_set = machine.cache_sets.create(parts[0])
         bcache = machine.bcaches.create(
             "bcache0", parts[1], cache_set, CacheMode.WRITEBACK
         )
@@ -465,7 +465,7 @@ def deployment(client, machine):
     with Check("a machine is allocated by constraints"):
         got = client.machines.allocate(
             hostname=machine.hostname, cpus=1, memory=512, tags=["gpu"], zone="row-b",
-            pool="red", agent_name="libmaas", architecture="amd64",
+            agent_name="libmaas", architectures=["amd64"],
         )
         expect((got.system_id, got.status), (machine.system_id, NodeStatus.ALLOCATED))
         expect(got.owner.username, "admin")

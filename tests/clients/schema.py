@@ -79,7 +79,15 @@ def main(url, key, cases="12"):
                 base_url=region.url, headers={"Authorization": authorization(region.key)}
             )
             try:
-                reply = region.http.request(timeout=60, **request)
+                try:
+                    reply = region.http.request(timeout=60, **request)
+                except requests.exceptions.ConnectionError:
+                    # A kept connection may be closed under the request; a new one may not.
+                    request["headers"]["Authorization"] = authorization(region.key)
+                    reply = requests.request(timeout=60, **request)
+            except requests.exceptions.ConnectionError as error:
+                wrong.append((operation.label, 0, str(error), request))
+                return
             except (requests.exceptions.InvalidHeader, requests.exceptions.InvalidURL, ValueError):
                 # Not a request that HTTP can carry.
                 return

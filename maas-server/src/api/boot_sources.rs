@@ -20,8 +20,8 @@ use crate::store::{DocumentError, Stored};
 
 const SOURCES: &str = "/MAAS/api/2.0/boot-sources/";
 const SOURCE: &str = "/MAAS/api/2.0/boot-sources/{id}/";
-const SELECTIONS: &str = "/MAAS/api/2.0/boot-sources/{id}/selections/";
-const SELECTION: &str = "/MAAS/api/2.0/boot-sources/{id}/selections/{selection}/";
+const SELECTIONS: &str = "/MAAS/api/2.0/boot-sources/{boot_source_id}/selections/";
+const SELECTION: &str = "/MAAS/api/2.0/boot-sources/{boot_source_id}/selections/{id}/";
 
 /// The largest keyring that is taken, in bytes.
 const LARGEST_KEYRING: usize = 1 << 20;
@@ -193,7 +193,8 @@ fn duplicate_url(error: DocumentError) -> Problem {
 }
 
 async fn find(region: &Region, request: &Request) -> Result<Stored<BootSource>, Problem> {
-    let id = request.parsed_param("id")?;
+    let of_selection = !request.param("boot_source_id").is_empty();
+    let id = request.parsed_param(if of_selection { "boot_source_id" } else { "id" })?;
     let found = region.store.find::<BootSource>(id).await.map_err(Problem::internal)?;
     found.ok_or_else(|| Problem::not_found("No BootSource matches the given query."))
 }
@@ -281,7 +282,7 @@ fn list_or_all(fields: &Fields, name: &str) -> Result<Vec<String>, Problem> {
 
 async fn find_selection(region: &Region, request: &Request) -> Result<Stored<Selection>, Problem> {
     let source = find(region, request).await?;
-    let id = request.parsed_param("selection")?;
+    let id = request.parsed_param("id")?;
     let found = region.store.find::<Selection>(id).await.map_err(Problem::internal)?;
     found
         .filter(|selection| selection.value.boot_source_id == source.id)

@@ -11,7 +11,7 @@ use crate::store::{DocumentError, Stored};
 const ZONES: &str = "/MAAS/api/2.0/zones/";
 const ZONE: &str = "/MAAS/api/2.0/zones/{name}/";
 const POOLS: &str = "/MAAS/api/2.0/resourcepools/";
-const POOL: &str = "/MAAS/api/2.0/resourcepool/{name}/";
+const POOL: &str = "/MAAS/api/2.0/resourcepool/{id}/";
 
 /// How often a change is tried again when somebody else was faster.
 const ATTEMPTS: usize = 16;
@@ -172,7 +172,9 @@ enum Found<P> {
 
 /// By name; pools also by number.
 async fn find<P: Place>(region: &Region, request: &Request) -> Result<Found<P>, Problem> {
-    let wanted = request.param("name");
+    // Clients fill in zones by their name and pools by their number.
+    let wanted = Some(request.param("name")).filter(|name| !name.is_empty());
+    let wanted = wanted.unwrap_or_else(|| request.param("id"));
     let by_name = region.store.by_key::<P>(wanted).await.map_err(Problem::internal)?;
     if let Some(stored) = by_name {
         return Ok(Found::Stored(stored));

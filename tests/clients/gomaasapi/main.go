@@ -130,19 +130,19 @@ func spaces(controller gomaasapi.Controller) gomaasapi.Subnet {
 
 func files(controller gomaasapi.Controller) {
 	content := []byte("\x00\x01 not a text \xff")
-	err := controller.AddFile(gomaasapi.AddFileArgs{Filename: "juju/state one", Content: content})
+	err := controller.AddFile(gomaasapi.AddFileArgs{Filename: "juju-state", Content: content})
 	check("a file is stored", err)
-	listed, err := controller.Files("juju/")
+	listed, err := controller.Files("juju-")
 	check("files by prefix", err)
 	expect("one file is listed", len(listed) == 1, len(listed))
-	file, err := controller.GetFile("juju/state one")
+	file, err := controller.GetFile("juju-state")
 	if check("a file is found", err) {
 		back, err := file.ReadAll()
 		check("a file is read", err)
 		expect("its content is the same", string(back) == string(content), back)
 		check("a file is deleted", file.Delete())
 	}
-	_, err = controller.GetFile("juju/state one")
+	_, err = controller.GetFile("juju-state")
 	expect("a deleted file is no match", gomaasapi.IsNoMatchError(err), err)
 }
 

@@ -12,7 +12,7 @@ use crate::http::{
 use crate::region::Region;
 
 const FABRICS: &str = "/MAAS/api/2.0/fabrics/";
-const FABRIC: &str = "/MAAS/api/2.0/fabrics/{fabric_id}/";
+const FABRIC: &str = "/MAAS/api/2.0/fabrics/{id}/";
 
 const PARAMS: &[Param] = &[
     Param::optional("name", "Unique; fabric-N when none is given."),
@@ -91,7 +91,9 @@ pub(super) fn find(
     networks: &maas_core::ipam::Networks,
     request: &Request,
 ) -> Result<u64, Problem> {
-    let text = request.param("fabric_id");
+    let text = Some(request.param("fabric_id"))
+        .filter(|text| !text.is_empty())
+        .unwrap_or_else(|| request.param("id"));
     let name = text.strip_prefix("name:").unwrap_or(text);
     networks.fabric_named(name).ok_or_else(|| missing("Fabric"))
 }
