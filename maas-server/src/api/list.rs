@@ -113,7 +113,7 @@ async fn answer(region: Arc<Region>, request: Request, wanted: Wanted) -> Result
         Reply::json_bytes(whole)
     } else {
         let chunks = stream::try_unfold(listing, |mut listing| async move {
-            let chunk = listing.next().await.map_err(BoxError::from)?;
+            let chunk = listing.next().await?;
             Ok::<_, BoxError>(chunk.map(|chunk| (Frame::data(chunk), listing)))
         });
         Reply::stream("application/json; charset=utf-8", None, StreamBody::new(chunks))
