@@ -190,7 +190,13 @@ async fn remove(region: Arc<Region>, request: Request) -> Result<Reply, Problem>
     for _ in 0..ATTEMPTS {
         let machine = find(&region, &request, Permission::Admin).await?;
         match region.store.delete(&machine.system_id, machine.version).await {
-            Ok(()) => return Ok(Reply::no_content()),
+            Ok(()) => {
+                let id = &machine.system_id;
+                crate::ipam::release_addresses(&*region.store, id, |_| true)
+                    .await
+                    .map_err(Problem::internal)?;
+                return Ok(Reply::no_content());
+            }
             Err(crate::store::CommitError::Conflict { .. }) => {}
             Err(crate::store::CommitError::Gone { .. }) => {
                 return Err(Problem::not_found(NO_MACHINE));
