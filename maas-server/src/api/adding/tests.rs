@@ -1,5 +1,6 @@
 #![allow(clippy::unwrap_used)]
 
+use maas_core::ipam::Domain;
 use proptest::prelude::*;
 
 use super::*;
@@ -21,7 +22,16 @@ async fn a_new_machine_has_what_was_told_and_defaults_for_the_rest() {
         ("mac_addresses", "52:54:00:00:00:02, 02:00:00:00:00:02"),
         ("power_type", "manual"),
     ]);
-    let told = told(&region, &Networks::default(), &fields, Teller::Administrator).unwrap();
+    let mut networks = Networks::default();
+    assert_eq!(
+        blamed(super::told(&region, &networks, &fields, Teller::Administrator).unwrap_err()),
+        ["domain"]
+    );
+    let enlisting = super::told(&region, &networks, &fields, Teller::Machine).unwrap();
+    assert_eq!(enlisting.domain, "maas", "what some DHCP server called it is no reason to refuse");
+    let name = "example.com".to_owned();
+    networks.add_domain(Domain { name, ttl: None, authoritative: false }).unwrap();
+    let told = told(&region, &networks, &fields, Teller::Administrator).unwrap();
     assert_eq!((told.hostname.as_str(), told.domain.as_str()), ("node1", "example.com"));
     assert_eq!(told.mac_addresses.len(), 2, "the address without hardware is left out: {told:?}");
     assert_eq!((told.pool.as_str(), told.zone.as_str()), ("default", "default"));

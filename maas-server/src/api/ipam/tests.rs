@@ -295,9 +295,9 @@ async fn a_subnet_lives_through_all_its_operations() {
     let text = client.refused(409, "admin", Method::DELETE, "subnets/1/", &[]).await;
     assert!(text.contains("machines hold 1"), "{text}");
     client.refused(400, "admin", Method::PUT, "subnets/1/", &[("cidr", "10.0.0.128/25")]).await;
-    let region = client.api.state();
     let id = SystemId::from_entropy(1);
-    crate::ipam::release_addresses(&*region.store, &id, |_| true).await.unwrap();
+    client.gone(&format!("machines/{id}/")).await;
+    assert_eq!(client.get("subnets/1/?op=ip_addresses").await, serde_json::json!([]));
     let renamed = client.put("subnets/1/", &[("name", "lab"), ("gateway_ip", "")]).await;
     assert_eq!((&renamed["name"], &renamed["gateway_ip"]), (&"lab".into(), &Value::Null));
     client.gone("subnets/1/").await;
@@ -471,6 +471,8 @@ async fn domains_take_their_machines_along_and_are_not_lost_under_them() {
         ("commission", "false"),
     ];
     assert_eq!(client.post("machines/", &other).await["domain"]["name"], "office.example");
+    client.refused(409, "admin", Method::DELETE, "domains/0/", &[]).await;
+    client.put(&uri, &[("domain", "office.example")]).await;
     client.gone("domains/0/").await;
 }
 

@@ -31,6 +31,24 @@ fn report(exit_status: i32) -> ScriptReport {
     }
 }
 
+#[tokio::test]
+async fn the_subnets_of_a_commissioned_machine_become_known_once() {
+    use maas_core::machine::hardware::{Interface, InterfaceAddress};
+    let dir = tempfile::tempdir().unwrap();
+    let region = crate::testing::region(dir.path()).await;
+    let address = InterfaceAddress { address: "10.0.0.5".parse().unwrap(), prefix: 24 };
+    let interface =
+        Interface { name: "eth0".to_owned(), addresses: vec![address], ..Interface::default() };
+    let hardware = Hardware { interfaces: vec![interface], ..Hardware::default() };
+    for number in [1, 2] {
+        learn_networks(&region, &machine(number), &hardware).await;
+        let networks = region.ipam.networks(&*region.store).await.unwrap();
+        let subnets: Vec<String> =
+            networks.subnets().iter().map(|(_, subnet)| subnet.cidr.to_string()).collect();
+        assert_eq!(subnets, ["10.0.0.0/24"]);
+    }
+}
+
 #[test]
 fn outputs_are_told_apart_by_suffix() {
     let run = run(7, "s", ScriptType::Commissioning);
