@@ -155,7 +155,15 @@ fn boots(out: &mut Lines, plan: &DhcpPlan, subnet: &Subnet, tag: &str) {
 /// UEFI's HTTP boot has no such thing.
 fn services(out: &mut Lines, plan: &DhcpPlan, subnet: &Subnet, tag: &str) {
     let rack = subnet.rack;
-    for (method, file) in advertised(plan, subnet) {
+    let mut plan = plan.clone();
+    // GRUB 2.06 looks for its configuration on the server that gave the address, which is the
+    // foreign one; iPXE heeds this one.
+    for (ipxe, grub) in [("ipxe.efi", "bootx64.efi"), ("ipxe-arm64.efi", "bootaa64.efi")] {
+        if plan.loaders.contains(ipxe) {
+            plan.loaders.remove(grub);
+        }
+    }
+    for (method, file) in advertised(&plan, subnet) {
         let name = file.as_str();
         match (method.architecture(), &file) {
             (None, BootFileName::Http(_)) => {

@@ -105,6 +105,8 @@ fn beside_a_foreign_server_no_address_is_given_out() {
     assert!(text.contains("pxe-service=tag:s0,tag:!ipxe,0,\"MAAS\",lpxelinux.0,10.0.0.1"));
     assert!(text.contains("pxe-service=tag:s0,tag:!ipxe,7,\"MAAS\",bootx64.efi,10.0.0.1"));
     assert!(!text.contains("dhcp-host") && !text.contains("authoritative"));
+    plan.loaders.insert("ipxe.efi".to_owned());
+    assert!(dnsmasq(&plan).contains("pxe-service=tag:s0,tag:!ipxe,7,\"MAAS\",ipxe.efi,10.0.0.1"));
     assert!(!isc::render(&plan).unwrap().contains("subnet 10"));
     assert!(!kea::render(&plan).unwrap().contains("10.0.0"));
 }
