@@ -6,6 +6,8 @@
 //!
 //! # What this crate guarantees
 //!
+//! * A sync that is interrupted anywhere, be it by `kill -9`, leaves a mirror that serves a whole
+//!   generation, and fetches again at most one block for each stream ([`mirror`], [`fetch`]).
 //! * Content that comes out of [`repository`] is [`signature::Verified`]: exactly the bytes that a
 //!   signature covers, by keys that were pinned, with algorithms that are strong. Unverified
 //!   content comes only from sources opened with a function that has `unverified` in its name, and
@@ -24,13 +26,17 @@
 //!   [`trust::TrustPolicy::content_ids`] where that matters.
 //! * The first visit trusts whatever correctly signed document it finds, however old; an alarm is
 //!   raised when it is old.
+//! * Content of which a document names only the SHA-512 is proved by it and kept under its SHA-256;
+//!   content with an MD5 alone is left out. SHA-1 signatures are accepted nowhere but on the two old
+//!   keys of Ubuntu's images, by name ([`signature::LegacySelfSignatures`]).
 //! * Who can write to the local disk can change what is stored; [`store::BlobStore::check`] finds
 //!   it.
 //!
 //! # Features
 //!
 //! `http` (default) fetches over HTTP and HTTPS, `openpgp` (default) verifies and signs in process
-//! (sequoia-openpgp, LGPL-2.0-or-later), `cli` builds the program `sstream`. Without default
+//! (sequoia-openpgp, LGPL-2.0-or-later), `archive` carries mirrors over an air gap,
+//! `cli` builds the program `sstream`, `test-support` publishes and serves signed streams in tests. Without default
 //! features the crate reads local mirrors and takes any [`signature::Verifier`].
 
 pub mod boot;
@@ -56,6 +62,8 @@ mod shared;
 pub mod sign;
 pub mod signature;
 pub mod store;
+#[cfg(feature = "test-support")]
+pub mod test_support;
 pub mod transport;
 pub mod trust;
 pub mod work;

@@ -94,7 +94,7 @@ fn hoisted_integrity_fields_count_and_md5_alone_does_not() {
     let products = parse(&value).unwrap();
     assert_eq!(
         products.items().next().unwrap().file(),
-        Err(crate::document::Complaint::Missing { field: "sha256" })
+        Err(crate::document::Complaint::WeakDigest { field: "md5" })
     );
     value["products"]["p"]["sha256"] = digest;
     let products = parse(&value).unwrap();
