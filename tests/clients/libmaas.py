@@ -480,7 +480,7 @@ def deployment(client, machine):
     with Check("its address is one of the subnet"):
         expect([ip for ip in got.ip_addresses if ip.startswith("10.99.0.")] != [], True)
     with Check("its curtin configuration is shown"):
-        expect("reporting" in got.get_curtin_config(), True)
+        expect(b"reporting" in got.get_curtin_config(), True)
     with Check("a deployed machine is locked and unlocked"):
         got.lock(comment="mine")
         expect(got.locked, True)

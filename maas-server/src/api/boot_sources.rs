@@ -14,7 +14,7 @@ use crate::clock;
 use crate::http::{
     Access, Fields, Operation, Param, Problem, Reply, Request, delete, get, post, put,
 };
-use crate::images::documents::{BootSource, Selection};
+use crate::images::documents::{BootSource, Offers, Selection};
 use crate::region::Region;
 use crate::store::{DocumentError, Stored};
 
@@ -234,6 +234,7 @@ async fn select(region: Arc<Region>, request: Request) -> Result<Reply, Problem>
         subarches: list_or_all(fields, "subarches")?,
         labels: list_or_all(fields, "labels")?,
     };
+    must_be_offered(&region, &source.value, &selection).await?;
     let stored = region.store.insert(selection).await.map_err(|error| match error {
         DocumentError::DuplicateKey { .. } => Problem::field(
             "__all__",
@@ -242,6 +243,29 @@ async fn select(region: Arc<Region>, request: Request) -> Result<Reply, Problem>
         other => Problem::internal(other),
     })?;
     Reply::json(&selection_view(&stored))
+}
+
+/// Refuses what the source is known not to publish. Before it was first seen nothing is known.
+async fn must_be_offered(
+    region: &Region,
+    source: &BootSource,
+    selection: &Selection,
+) -> Result<(), Problem> {
+    let offers = region.store.by_key::<Offers>(&source.url).await.map_err(Problem::internal)?;
+    let Some(offers) = offers.map(|stored| stored.value) else { return Ok(()) };
+    let Selection { os, release, arches, .. } = selection;
+    if !offers.has_release(os, release) {
+        return Err(Problem::field(
+            "os",
+            format!("OS {os} with release {release} has no available images for download"),
+        ));
+    }
+    match arches.iter().find(|arch| !offers.has_arch(os, release, arch)) {
+        None => Ok(()),
+        Some(arch) => {
+            Err(Problem::field("arches", format!("No available images to download for {arch}")))
+        }
+    }
 }
 
 async fn selection(region: Arc<Region>, request: Request) -> Result<Reply, Problem> {

@@ -1,6 +1,7 @@
 //! Boot sources, selections and resources as the database keeps them.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 
 use maas_core::image::BootResource;
 use maas_core::time::Timestamp;
@@ -72,6 +73,39 @@ impl From<&Selection> for Wish {
             .arches(&selection.arches)
             .subarches(&selection.subarches)
             .labels(&selection.labels)
+    }
+}
+
+/// What a boot source published when it was last seen: what can be selected from it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Offers {
+    /// The boot source's URL.
+    pub url: String,
+    /// Operating system, release and architecture of every image.
+    pub images: BTreeSet<(String, String, String)>,
+}
+
+impl Offers {
+    /// Whether an image of this release is published.
+    #[must_use]
+    pub fn has_release(&self, os: &str, release: &str) -> bool {
+        self.images.iter().any(|(its_os, its, _)| its_os == os && its == release)
+    }
+
+    /// Whether it is published for this architecture.
+    #[must_use]
+    pub fn has_arch(&self, os: &str, release: &str, arch: &str) -> bool {
+        self.images.iter().any(|(its_os, its, its_arch)| {
+            its_os == os && its == release && (arch == "*" || its_arch == arch)
+        })
+    }
+}
+
+impl Document for Offers {
+    const KIND: &'static str = "boot-source-offers";
+
+    fn key(&self) -> Option<Cow<'_, str>> {
+        Some(Cow::Borrowed(&self.url))
     }
 }
 

@@ -11,7 +11,7 @@ use maas_simplestreams::trust::TrustMemory;
 
 use super::error::{KeyringProblem, SyncError};
 use crate::clock;
-use crate::images::documents::{BootSource, TrustDocument};
+use crate::images::documents::{BootSource, Offers, TrustDocument};
 use crate::store::Store;
 
 /// Opens a boot source and reads all of its products; what it was seen to publish is remembered
@@ -50,6 +50,9 @@ pub(super) async fn catalogue(
     }
     let memory = repository.into_memory();
     store.put(TrustDocument { url: source.url.clone(), memory }).await?;
+    let images = catalogue.images.iter();
+    let images = images.map(|one| (one.os.clone(), one.release.clone(), one.arch.clone()));
+    store.put(Offers { url: source.url.clone(), images: images.collect() }).await?;
     Ok((catalogue, source_url, transport))
 }
 
