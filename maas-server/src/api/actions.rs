@@ -233,7 +233,7 @@ async fn deploy(
     let endpoints = region.endpoints_for(machine, request);
     let actor = actor(request)?;
     let deployed = deploy::deploy(region, machine, &actor, &order, &endpoints, comment).await?;
-    reply(&region, &deployed).await
+    reply(region, &deployed).await
 }
 
 async fn preview(region: Arc<Region>, request: Request) -> Result<Reply, Problem> {
