@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use reqwest::redirect::Policy;
+
 /// Whether a controller's certificate is checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Tls {
@@ -11,10 +13,23 @@ pub(crate) enum Tls {
     Trust,
 }
 
+/// What becomes of an answer that names another place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Redirects {
+    /// It is asked there, without the credentials when it is another host.
+    Follow,
+    /// The caller is told.
+    Tell,
+}
+
 /// A client with deadlines and without a proxy: controllers sit on a management network.
-pub(crate) fn build(tls: Tls) -> Result<reqwest::Client, reqwest::Error> {
+pub(crate) fn build(tls: Tls, redirects: Redirects) -> Result<reqwest::Client, reqwest::Error> {
     let builder = || {
         reqwest::Client::builder()
+            .redirect(match redirects {
+                Redirects::Follow => Policy::default(),
+                Redirects::Tell => Policy::none(),
+            })
             .connect_timeout(Duration::from_secs(5))
             .timeout(Duration::from_secs(30))
             .no_proxy()

@@ -7,7 +7,7 @@ use regex::{Regex, RegexBuilder};
 use reqwest::header::{ACCEPT, AUTHORIZATION};
 use reqwest::{Client, Method, RequestBuilder, StatusCode};
 
-use super::http_client::{self, Tls};
+use super::http_client::{self, Redirects, Tls};
 use super::setting::Setting;
 use super::{BoxFuture, PowerDriver, PowerError, Target};
 
@@ -161,7 +161,7 @@ impl Webhook {
         if let Some(client) = slot.get() {
             return Ok(client);
         }
-        let client = http_client::build(tls).map_err(connection)?;
+        let client = http_client::build(tls, Redirects::Follow).map_err(connection)?;
         Ok(slot.get_or_init(|| client))
     }
 }

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use maas_core::id::SystemId;
-use maas_core::machine::{Effect, Event, PowerState};
+use maas_core::machine::{Effect, Event, Level, PowerState, Record};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock;
 use crate::power::PowerError;
-use crate::region::{Extras, Region};
+use crate::region::{ApplyError, Extras, Region};
 use crate::store::{StoreError, StoredEffect};
 
 /// How many machines are switched at the same time.
@@ -82,6 +82,12 @@ async fn perform(region: &Region, stored: StoredEffect) -> Result<(), StoreError
         return region.store.effect_done(stored.id).await.map(drop);
     };
     let power = &machine.power;
+    if let Some(kind) = beginning(&stored.effect)
+        && power.is_queryable()
+        && stored.attempts == 0
+    {
+        note(region, id, Level::Debug, kind, String::new()).await;
+    }
     let (action, done) = match &stored.effect {
         Effect::PowerCycle => ("cycle", region.drivers.cycle(id, power).await),
         Effect::PowerOn => ("on", region.drivers.on(id, power).await),
@@ -105,6 +111,12 @@ async fn perform(region: &Region, stored: StoredEffect) -> Result<(), StoreError
             tracing::warn!(system_id = %id, action, error = %error, "power; trying again");
             region.metrics.switched(action, "retried");
             let pause = Duration::from_secs(1 << stored.attempts.min(5));
+            let sentence = format!(
+                "Power {action}, attempt {} of {ATTEMPTS}: {error}; again in {} s",
+                stored.attempts + 1,
+                pause.as_secs()
+            );
+            note(region, id, Level::Warning, "Power error", sentence).await;
             let at = clock::now().plus(pause);
             region.store.effect_failed(stored.id, at, &error.to_string()).await?;
         }
@@ -115,6 +127,26 @@ async fn perform(region: &Region, stored: StoredEffect) -> Result<(), StoreError
         }
     }
     Ok(())
+}
+
+/// What a command is called when it begins (MAAS's event types).
+const fn beginning(effect: &Effect) -> Option<&'static str> {
+    match effect {
+        Effect::PowerCycle => Some("Power cycling"),
+        Effect::PowerOn => Some("Powering on"),
+        Effect::PowerOff => Some("Powering off"),
+        _ => None,
+    }
+}
+
+/// Adds to the machine's history; a history that cannot be written stops no machine.
+async fn note(region: &Region, id: &SystemId, level: Level, kind: &str, description: String) {
+    let record =
+        Record { at: clock::now(), level, kind: kind.to_owned(), description, username: None };
+    let noted = region.edit::<ApplyError>(id, |_| Ok(vec![record.clone()])).await;
+    if let Err(error) = noted {
+        tracing::warn!(system_id = %id, error = %error, "history not written");
+    }
 }
 
 async fn give_up(region: &Region, id: &SystemId, action: &str, error: &PowerError) {

@@ -6,7 +6,7 @@ use reqwest::header::{ACCEPT, CONTENT_TYPE, ETAG, IF_MATCH, LOCATION};
 use reqwest::{Method, StatusCode, Url};
 use serde_json::Value;
 
-use crate::power::http_client::{self, Tls};
+use crate::power::http_client::{self, Redirects, Tls};
 use crate::power::{PowerError, Target};
 
 /// The most that is read of an answer, in bytes.
@@ -43,7 +43,7 @@ impl Clients {
         let http = match slot.get() {
             Some(client) => client,
             None => {
-                let client = http_client::build(tls).map_err(connection)?;
+                let client = http_client::build(tls, Redirects::Tell).map_err(connection)?;
                 slot.get_or_init(|| client)
             }
         };

@@ -95,5 +95,5 @@ fn a_missing_parameter_and_an_unknown_driver_are_named() {
     let missing = drivers.check("webhook", &BTreeMap::new()).unwrap_err();
     assert!(missing.to_string().contains("power_on_uri"));
     let unknown = drivers.check("telepathy", &BTreeMap::new()).unwrap_err();
-    assert!(unknown.to_string().contains("manual, webhook"));
+    assert!(unknown.to_string().contains("virsh, webhook"));
 }
