@@ -37,7 +37,12 @@ pub fn possible_commands(machine: &Machine, actor: &Actor) -> Vec<PossibleComman
     let commands = [
         (
             "commission",
-            Event::Commission { actor: actor(), enable_ssh: false, scripts: Vec::new() },
+            Event::Commission {
+                actor: actor(),
+                enable_ssh: false,
+                skip_networking: false,
+                scripts: Vec::new(),
+            },
         ),
         ("test", Event::Test { actor: actor(), enable_ssh: false, scripts: Vec::new() }),
         (
