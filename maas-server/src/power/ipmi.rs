@@ -203,7 +203,10 @@ impl<'a> Connection<'a> {
         let password = target.given("power_pass").unwrap_or_default();
         let mut variables = vec![("IPMI_PASSWORD", password)];
         if is_new {
-            if let Some(suite) = target.word("cipher_suite_id")? {
+            // Empty means ipmitool's own choice, which asks the controller first.
+            let is_given = target.parameters.contains_key("cipher_suite_id");
+            let suite = if is_given { target.word("cipher_suite_id")? } else { Some("3") };
+            if let Some(suite) = suite {
                 words.extend(["-C", suite]);
             }
             if let Some(key) = target.given("k_g") {

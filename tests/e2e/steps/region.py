@@ -29,6 +29,7 @@ class Server:
             % (self.folder / "data", curtin_pack, more)
         )
         self.process = None
+        self.killed = False
 
     def start(self):
         stream = open(self.log, "ab")
@@ -41,14 +42,21 @@ class Server:
                 raise Failure("the server ended: see %s" % self.log)
             try:
                 urllib.request.urlopen("http://127.0.0.1:5240/healthz", timeout=2).close()
+                self.killed = False
                 return
             except OSError:
                 time.sleep(0.1)
         raise Failure("the server does not answer: see %s" % self.log)
 
     def kill(self):
+        self.killed = True
         self.process.send_signal(signal.SIGKILL)
         self.process.wait()
+
+    def must_run(self):
+        """Fails the test when the server has ended by itself or by somebody else's hand."""
+        if self.process.poll() is not None and not self.killed:
+            raise Failure("the server ended with %d: see %s" % (self.process.returncode, self.log))
 
     def command(self, *words, stdin=""):
         done = subprocess.run(

@@ -123,6 +123,7 @@ class Story:
 
         def there():
             nonlocal last
+            self.server.must_run()
             machine = self.known()
             self.tell_events()
             if machine["status_name"] != last:
@@ -226,6 +227,7 @@ class Story:
         self.machine.photograph("login")
 
         def login():
+            self.server.must_run()
             done = subprocess.run(
                 self.ssh() + ["cloud-init status --wait > /dev/null; uname -sr; hostname; "
                               "sudo cat /etc/e2e-token"],

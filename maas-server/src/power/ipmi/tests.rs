@@ -168,7 +168,7 @@ fn parameters_become_words() {
         Connection::read(target).map(|connection| connection.words.join(" "))
     };
     let plain = words(&[("power_address", "10.0.0.9")]).unwrap();
-    assert_eq!(plain, "-v -I lanplus -H 10.0.0.9 -R 4 -N 2 -L OPERATOR -E");
+    assert_eq!(plain, "-v -I lanplus -H 10.0.0.9 -R 4 -N 2 -L OPERATOR -E -C 3");
     let all = words(&[
         ("power_address", "[fd00::9]:1623"),
         ("power_user", "root"),
@@ -181,6 +181,8 @@ fn parameters_become_words() {
         all,
         "-v -I lanplus -H fd00::9 -R 4 -N 2 -p 1623 -U root -L ADMINISTRATOR -E -C 17 -o intelplus"
     );
+    let own = words(&[("power_address", "10.0.0.9"), ("cipher_suite_id", "")]).unwrap();
+    assert!(!own.contains("-C"), "{own}");
     assert!(words(&[("power_address", "fd00::9")]).unwrap().contains("-H fd00::9 "));
     for wrong in [
         &[][..],
