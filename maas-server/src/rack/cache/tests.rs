@@ -88,7 +88,8 @@ impl Bench {
         let promised: usize =
             response.headers()["content-length"].to_str().unwrap().parse().unwrap();
         let body = response.into_body().collect().await;
-        let bytes = body.map(|body| body.to_bytes()).map_err(|error| error.to_string());
+        let bytes =
+            body.map(http_body_util::Collected::to_bytes).map_err(|error| error.to_string());
         if let Ok(bytes) = &bytes {
             assert_eq!(bytes.len(), promised, "a short body without an error");
         }
@@ -124,7 +125,7 @@ async fn fifty_cold_clients_cause_one_transfer_and_all_get_the_file() {
         assert!(bytes.unwrap() == bench.source.content);
     }
     assert_eq!(bench.source.transfers.load(Ordering::SeqCst), 1);
-    assert_eq!(bench.files(), [bench.wanted.sha256.clone()]);
+    assert_eq!(bench.files(), std::slice::from_ref(&bench.wanted.sha256));
     assert!(bench.get(None).await.1.unwrap() == bench.source.content, "and once more");
     assert_eq!(bench.source.transfers.load(Ordering::SeqCst), 1);
 }
@@ -187,7 +188,7 @@ async fn a_damaged_file_is_fetched_again_and_a_half_one_forgotten() {
     std::fs::write(bench.dir.path().join("part/x"), b"half").unwrap();
     let reopened = Cache::open(bench.dir.path(), 1 << 30, Arc::clone(&bench.source) as _).unwrap();
     assert!(reopened.has(&bench.wanted.sha256));
-    assert_eq!(bench.files(), [bench.wanted.sha256.clone()]);
+    assert_eq!(bench.files(), std::slice::from_ref(&bench.wanted.sha256));
     let tiny = Cache::open(bench.dir.path(), 10, Arc::clone(&bench.source) as _).unwrap();
     assert_eq!((tiny.size(), bench.files().len()), (0, 0), "the limit holds from the start");
 }
