@@ -100,9 +100,9 @@ pub enum StoreError {
     #[error("the SHA-512 is {actual}, expected {expected}")]
     Sha512 {
         /// The digest that was asked for.
-        expected: Sha512,
+        expected: Box<Sha512>,
         /// The digest of what came.
-        actual: Sha512,
+        actual: Box<Sha512>,
     },
     /// An upload is larger than allowed.
     #[error("the upload is larger than {limit} bytes")]

@@ -120,7 +120,7 @@ impl<'a> ItemRef<'a> {
             }
         }
         // The sort keeps equal names in order, and of those the last one, the innermost, counts.
-        fields.sort_by(|(one, _), (other, _)| one.cmp(other));
+        fields.sort_by_key(|(name, _)| *name);
         fields.reverse();
         fields.dedup_by(|later, earlier| later.0 == earlier.0);
         fields.reverse();

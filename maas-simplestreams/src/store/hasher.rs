@@ -44,7 +44,10 @@ impl Hasher {
             None => Err(StoreError::Digest { expected, actual }),
             Some((hasher, expected)) => match Sha512::from_hasher(hasher) {
                 same if same == expected => Ok(actual),
-                other => Err(StoreError::Sha512 { expected, actual: other }),
+                other => Err(StoreError::Sha512 {
+                    expected: Box::new(expected),
+                    actual: Box::new(other),
+                }),
             },
         }
     }

@@ -30,7 +30,7 @@ impl Ranges {
         let touched = self.0.get(first..last).unwrap_or_default();
         let start = touched.first().map_or(new.start, |old| old.start.min(new.start));
         let end = touched.last().map_or(new.end, |old| old.end.max(new.end));
-        self.0.splice(first..last, [start..end]);
+        self.0.splice(first..last, std::iter::once(start..end));
     }
 
     /// Where the bytes end that are there from `start` on without a gap.
