@@ -104,7 +104,8 @@ proptest! {
     #[test]
     fn any_word_is_read_or_refused(word in "\\PC{0,20}") {
         if let Ok(status) = word.parse::<Status>() {
-            prop_assert!(status.name().eq_ignore_ascii_case(&word));
+            let by_number = word.parse() == Ok(status.number());
+            prop_assert!(by_number || status.name().eq_ignore_ascii_case(&word));
         }
     }
 }

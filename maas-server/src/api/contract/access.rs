@@ -161,6 +161,10 @@ async fn every_route_lets_through_whom_it_should_and_nobody_else() {
                 if on_machine && !plain && expected == Expected::Hidden {
                     expected = Expected::Refused;
                 }
+                // What is made for these calls is a machine, and a machine is no device.
+                if path.contains("/devices/") && expected == Expected::Forbidden {
+                    expected = Expected::Hidden;
+                }
                 if !expected.fits(&answer) {
                     wrong.push(format!(
                         "{call} {path} by {caller:?} ({owner:?}): expected {expected:?}, found {} {}",

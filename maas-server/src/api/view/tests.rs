@@ -3,7 +3,9 @@
 
 #![allow(clippy::unwrap_used)]
 
-use maas_core::machine::hardware::{Disk, Interface, InterfaceKind, NumaNode};
+use maas_core::machine::hardware::{Disk, Interface, NumaNode};
+use maas_core::machine::interface::edit::Settings;
+use maas_core::machine::interface::{Edit, Interfaces, NetworkFacts, Node};
 use maas_core::machine::{DeploymentSummary, Machine, Status};
 use maas_core::storage::{BasicOptions, BcacheOptions, LayoutRequest, LvmOptions};
 use proptest::prelude::*;
@@ -236,19 +238,21 @@ fn complete() -> Machine {
         Disk { name: "sda".to_owned(), size: 20_000_000_000, block_size: 512, ..Disk::default() },
         Disk { name: "sdb".to_owned(), tags: vec!["ssd".to_owned()], ..Disk::default() },
     ];
-    hardware.interfaces = vec![
-        Interface {
-            name: "eth0".to_owned(),
-            mac_address: Some("52:54:00:00:00:01".to_owned()),
-            ..Interface::default()
-        },
-        Interface {
-            name: "eth0.40".to_owned(),
-            kind: InterfaceKind::Vlan,
-            parents: vec!["eth0".to_owned()],
-            ..Interface::default()
-        },
-    ];
+    hardware.interfaces = vec![Interface {
+        name: "eth0".to_owned(),
+        mac_address: Some("52:54:00:00:00:01".to_owned()),
+        ..Interface::default()
+    }];
+    let facts = NetworkFacts::default();
+    let found = machine.hardware.clone();
+    machine.learn(&found, &facts);
+    let bridge = Edit::CreateBridge(Settings {
+        name: Some("br0".parse().unwrap()),
+        parents: machine.interfaces.iter().next().map(|parent| vec![parent.id]),
+        ..Settings::default()
+    });
+    let ready = Node::Machine(Status::Ready);
+    machine.interfaces = machine.interfaces.edit(&bridge, ready, &facts).unwrap().0;
     machine
 }
 
@@ -261,6 +265,7 @@ fn a_machine_of_which_nothing_is_known_has_every_key() {
     assert_eq!(view["osystem"], "");
     let mut bare = machine(2);
     bare.mac_addresses.clear();
+    bare.interfaces = Interfaces::default();
     assert!(check_machine(&bare)["boot_interface"].is_null());
 }
 
@@ -268,9 +273,8 @@ fn a_machine_of_which_nothing_is_known_has_every_key() {
 fn a_machine_with_everything_has_every_key() {
     let view = check_machine(&complete());
     assert_eq!(view["status_name"], "Deployed");
-    assert_eq!(view["boot_interface"]["children"], serde_json::json!(["eth0.40"]));
-    assert_eq!(view["boot_interface"]["links"][0]["mode"], "dhcp");
-    assert_eq!(view["interface_set"][1]["links"][0]["mode"], "link_up");
+    assert_eq!(view["boot_interface"]["children"], serde_json::json!(["br0"]));
+    assert_eq!(list(&view, "interface_set").len(), 2);
     assert_eq!(view["storage"], 20_000.0);
     assert_eq!(view["boot_disk"]["name"], "sda");
     assert!(!view.to_string().contains("secret"), "credentials are nobody's business");
