@@ -243,7 +243,7 @@ fn complete() -> Machine {
         mac_address: Some("52:54:00:00:00:01".to_owned()),
         ..Interface::default()
     }];
-    let facts = NetworkFacts::default();
+    let facts = NetworkFacts::from(&maas_core::ipam::Networks::default());
     let found = machine.hardware.clone();
     machine.learn(&found, &facts);
     let bridge = Edit::CreateBridge(Settings {
