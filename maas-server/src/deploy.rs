@@ -48,7 +48,11 @@ pub(crate) async fn plan(
     // A machine that is ready is allocated by the deployment itself.
     options.requester = (machine.status != Status::Ready)
         .then(|| Requester { username: actor.username.clone(), role: actor.role });
-    if machine.configuration.storage.is_none() && settings.is_set("default_storage_layout") {
+    let decided = &machine.configuration;
+    let undecided = decided.storage.is_none()
+        && decided.edited_storage.is_none()
+        && decided.acquired_storage.is_none();
+    if undecided && settings.is_set("default_storage_layout") {
         let layout = settings.text("default_storage_layout");
         let fields = [("storage_layout".to_owned(), layout)].into_iter().collect();
         options.storage = Some(crate::api::storage_layout(&fields)?);

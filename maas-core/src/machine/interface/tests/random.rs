@@ -157,7 +157,7 @@ proptest! {
         }
         let network = it.network(Some(1).filter(|id| it.by_id(*id).is_some()), "maas", &networks());
         let errors: Vec<_> =
-            network.validate().into_iter().filter(|problem| problem.is_error()).collect();
+            network.validate().into_iter().filter(maas_netconfig::Problem::is_error).collect();
         prop_assert!(errors.is_empty(), "{:?}\n{:#?}", errors, it);
         prop_assert!(network.resolve(SourceRouting::Off).is_ok());
         let stored = serde_json::to_string(&it).unwrap();
