@@ -23,6 +23,17 @@ def make():
     run("ip", "link", "set", TAP, "master", "br0", "up")
 
 
+def advertise_router():
+    """A router that speaks IPv6: iPXE waits a quarter of a minute for one at every boot."""
+    run("ip", "address", "add", "fd77::1/64", "dev", "br0", "nodad")
+    subprocess.Popen(
+        ["dnsmasq", "--no-daemon", "--conf-file=/dev/null", "--port=0", "--interface=br0",
+         "--bind-interfaces", "--enable-ra", "--dhcp-range=fd77::,ra-only,64,10m",
+         "--ra-param=br0,5,600", "--leasefile-ro"],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )
+
+
 def dhcp_settings(loader, http_boot):
     """The part of the server's configuration that makes it answer on this network.
 

@@ -71,6 +71,7 @@ class Story:
     def prepare(self):
         began = time.monotonic()
         network.make()
+        network.advertise_router()
         self.installer = build.curtin_pack(self.run / "curtin-pack.tar")
         say("the installer is " + self.installer)
         tree, keyring = build.stream(self.options.work, self.run, self.options.firmware)
