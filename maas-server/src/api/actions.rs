@@ -102,6 +102,13 @@ pub(super) fn operations() -> Vec<Operation<Region>> {
             restore_network,
         )
         .op("restore_networking_configuration"),
+        post(
+            "MachineHandler",
+            MACHINE,
+            "Brings network and storage back to what commissioning found.",
+            restore_all,
+        )
+        .op("restore_default_configuration"),
         get("MachineHandler", MACHINE, "curtin's merged configuration.", curtin_config)
             .op("get_curtin_config"),
     ]
@@ -289,6 +296,19 @@ async fn clear_default_gateways(region: Arc<Region>, request: Request) -> Result
         Node::Machine(machine) => reply(&region, &machine).await,
         Node::Device(_) => Err(Problem::internal("a machine became a device")),
     }
+}
+
+async fn restore_all(region: Arc<Region>, request: Request) -> Result<Reply, Problem> {
+    let machine = find(&region, &request, Permission::Admin).await?;
+    let networks = region.networks().await?;
+    let restored = region
+        .edit::<Problem>(&machine.system_id, |machine| {
+            machine.restore_network(&networks.places)?;
+            machine.forget_storage();
+            Ok(Vec::new())
+        })
+        .await?;
+    reply(&region, &restored).await
 }
 
 async fn restore_network(region: Arc<Region>, request: Request) -> Result<Reply, Problem> {

@@ -10,6 +10,8 @@ use crate::http::{Access, Operation, Problem, Reply, Request, get};
 use crate::region::Region;
 use crate::store::Stream;
 
+const NODE: &str = "/MAAS/api/2.0/nodes/{system_id}/";
+
 /// The script that prints lshw's XML.
 const LSHW: &str = "maas-lshw";
 /// Scripts by which LLDP's XML comes, if an operator has one.
@@ -18,6 +20,8 @@ const LLDP: [&str; 2] = ["maas-capture-lldpd", "capture-lldpd"];
 pub(super) fn operations() -> Vec<Operation<Region>> {
     vec![
         get("MachineHandler", MACHINE, "The XML of lshw and LLDP as one BSON document.", details)
+            .op("details"),
+        get("NodeHandler", NODE, "The XML of lshw and LLDP as one BSON document.", details)
             .op("details"),
         get("MachineHandler", MACHINE, "The machine's metadata token.", token)
             .op("get_token")
