@@ -1,8 +1,8 @@
 //! Custom images on their way in: in pieces, looked into while they stream past, resumable.
 //!
-//! An image is declared first ([`declare`]), which makes a boot resource and an [`UploadDocument`];
-//! its pieces are appended to a file of their own ([`receive`]); when the last one has come and the
-//! digest is right, the file becomes a blob and the resource can be deployed ([`complete`]). What
+//! An image is declared first (`declare`), which makes a boot resource and an [`UploadDocument`];
+//! its pieces are appended to a file of their own (`receive`); when the last one has come and the
+//! digest is right, the file becomes a blob and the resource can be deployed (`complete`). What
 //! was acknowledged survives a crash, what was not is cut off again, and what nobody goes on with
 //! is removed ([`run`]).
 
