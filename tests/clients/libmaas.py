@@ -488,11 +488,11 @@ def deployment(client, machine):
         got.unlock()
         expect(got.locked, False)
     with Check("power is asked, cut and given"):
-        expect(got.query_power_state(), PowerState.ON)
+        wait_for("power ON", lambda: got.query_power_state() == PowerState.ON)
         got.power_off(wait=True, wait_interval=0.2)
-        expect(got.query_power_state(), PowerState.OFF)
+        wait_for("power OFF", lambda: got.query_power_state() == PowerState.OFF)
         got.power_on(wait=True, wait_interval=0.2)
-        expect(got.query_power_state(), PowerState.ON)
+        wait_for("power ON", lambda: got.query_power_state() == PowerState.ON)
     with Check("a machine is released"):
         got.release(comment="bye", wait=True, wait_interval=0.2)
         got.refresh()

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use maas_server::simulator::{Config, Pace, Simulator};
 use tokio::process::Command;
-use tokio::sync::mpsc;
+use tokio::sync::{Mutex, MutexGuard, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use crate::api::Api;
@@ -24,8 +24,12 @@ const CLIENT_LIMIT: Duration = Duration::from_secs(600);
 /// Debian's folder of Go packages.
 const GO_PACKAGES: &str = "/usr/share/gocode";
 
+/// One client at a time: each waits for machines with deadlines of its own.
+static TURN: Mutex<()> = Mutex::const_new(());
+
 /// A region with simulated machines in front of it.
 struct Site {
+    _turn: MutexGuard<'static, ()>,
     running: Running,
     simulator: Simulator,
     stop: CancellationToken,
@@ -33,6 +37,7 @@ struct Site {
 
 impl Site {
     async fn start(machines: u32) -> Self {
+        let turn = TURN.lock().await;
         let running = Running::start().await;
         let Region { region_url, rack_url, .. } = &running.region;
         let mut config = Config::new(region_url, rack_url).unwrap();
@@ -42,7 +47,7 @@ impl Site {
         let (events, mut happened) = mpsc::channel(1024);
         tokio::spawn(async move { while happened.recv().await.is_some() {} });
         let simulator = Simulator::start(config, events, stop.clone()).await.unwrap();
-        Self { running, simulator, stop }
+        Self { _turn: turn, running, simulator, stop }
     }
 
     fn region(&self) -> &Region {
