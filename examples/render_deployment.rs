@@ -134,6 +134,13 @@ fn main() -> ExitCode {
     }
 }
 
+/// What stands in the folder for a document that a deployment does not have, so that the folder
+/// always has the same files. Neither is in the manifest.
+const ABSENT: [(&str, &str); 2] = [
+    ("curtin.yaml", "# Nothing is installed: the machine runs from memory.\n{}\n"),
+    ("user-data", "#cloud-config\n# The user gave none; the metadata server answers 404.\n{}\n"),
+];
+
 /// What `DeploymentPlan::new` says of a description.
 type Planned = Result<DeploymentPlan, Vec<PlanProblem>>;
 
@@ -160,6 +167,11 @@ fn run(description: &Path, folder: &Path) -> Result<ExitCode, Box<dyn std::error
             return Ok(ExitCode::from(1));
         }
     };
+    // What an earlier run left of a longer installer is no part of this deployment.
+    match std::fs::remove_dir_all(folder.join("curtin")) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
+        _ => {}
+    }
     for artefact in plan.artefacts() {
         let path = folder.join(&artefact.name);
         if let Some(parent) = path.parent() {
@@ -167,6 +179,12 @@ fn run(description: &Path, folder: &Path) -> Result<ExitCode, Box<dyn std::error
         }
         std::fs::write(&path, artefact.bytes.expose())?;
         println!("{}  {}", artefact.sha256, path.display());
+    }
+    for (name, text) in ABSENT {
+        if plan.artefact(name).is_none() {
+            std::fs::write(folder.join(name), text)?;
+            println!("none: {name}");
+        }
     }
     println!("datasource: {:?}: {}", plan.datasource.winner, plan.datasource.reason);
     for warning in &plan.warnings {
