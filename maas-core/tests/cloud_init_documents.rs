@@ -11,8 +11,8 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 
 use maas_core::cloud_init::{
-    DefaultUser, EphemeralPurpose, EphemeralSettings, HardwareSync, Part, VendorData, compose,
-    preseed,
+    DefaultUser, EphemeralPurpose, EphemeralSettings, HardwareSync, Part, VendorData,
+    check_user_data, compose, preseed,
 };
 use maas_core::deploy::{AptSettings, Endpoints, Repository};
 use maas_core::id::SystemId;
@@ -188,4 +188,63 @@ fn the_real_cloud_init_accepts_every_document() {
         "part text/x-shellscript run.sh 18\npart text/cloud-config more.cfg 30\n"
     );
     assert!(output.status.success());
+}
+
+const JUDGE: &str = "
+import json, sys
+if sys.argv[1]:
+    sys.path.insert(0, sys.argv[1])
+from cloudinit.config.schema import get_schema
+import jsonschema
+schema = get_schema()
+names = set(schema.get('properties', {}))
+for one in schema['allOf']:
+    names.update(schema['$defs'][one['$ref'].rsplit('/', 1)[-1]].get('properties', {}))
+validator = jsonschema.Draft4Validator(schema)
+for name in sorted(names):
+    for value in json.load(open(sys.argv[2])):
+        errors = [error.message for error in validator.iter_errors({name: value})]
+        print(json.dumps([name, value, errors]))
+";
+
+/// Values of every kind, some as they are right for one module or another.
+fn values() -> serde_json::Value {
+    serde_json::json!([
+        null, true, "a", "reboot", 5, [], ["a"], [5], [null], [["a", "b"]], [{"name": "a"}],
+        [{"path": "/a"}], [{"path": 5}], [{"content": "a"}], {}, {"a": "b"}, {"a": 5},
+        {"mode": "reboot"}, {"mode": "auto"}, {"mode": 5}, {"servers": ["a"]}, {"servers": "a"},
+        {"url": "http://a/"}, {"layout": "us"}, {"filename": "/swap", "size": "auto"},
+        {"expire": true, "list": ["a:b"]}, {"enabled": true}, {"trusted": ["a"]},
+        [{"filesystem": "ext4", "device": "/dev/vdb", "partition": "auto"}],
+        [{"name": "a", "groups": ["b"], "sudo": false, "uid": 5}], [{"arches": ["default"]}],
+    ])
+}
+
+/// No alarm about what cloud-init itself takes; what it would not take is mostly noticed.
+#[test]
+fn our_rules_never_refuse_what_the_real_schema_accepts() {
+    let Some((python, source)) = cloud_init() else { return };
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), values().to_string()).unwrap();
+    let output =
+        Command::new(python).args(["-c", JUDGE]).arg(source).arg(file.path()).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let (mut judged, mut refused, mut noticed) = (0, 0, 0);
+    let mut alarms = Vec::new();
+    for line in String::from_utf8(output.stdout).unwrap().lines() {
+        let (name, value, errors): (String, serde_json::Value, Vec<String>) =
+            serde_json::from_str(line).unwrap();
+        let text = format!("#cloud-config\n{}\n", serde_json::json!({ &name: value }));
+        let warnings = check_user_data(text.as_bytes()).unwrap().warnings;
+        // cloud-init 22.4 takes anything for groups, and fails of it when it makes them.
+        if !warnings.is_empty() && errors.is_empty() && name != "groups" {
+            alarms.push(format!("{}: {warnings:?}", text.trim_end()));
+        }
+        judged += 1;
+        refused += usize::from(!errors.is_empty());
+        noticed += usize::from(!errors.is_empty() && !warnings.is_empty());
+    }
+    assert!(alarms.is_empty(), "accepted by cloud-init:\n{}", alarms.join("\n"));
+    println!("{judged} documents, {refused} refused by cloud-init, {noticed} of them noticed here");
+    assert!(judged > 2000 && noticed * 10 > refused * 7, "{judged} {refused} {noticed}");
 }

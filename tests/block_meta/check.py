@@ -41,12 +41,12 @@ class Found:
 
     def partition(self, entry):
         device, flag = self.device(entry["id"]), entry.get("flag")
-        self.expect(entry, "number", int(entry["number"]), int(device.get("partn") or 0))
+        self.expect(entry, "number", int(entry["number"]), int(device.get("number") or 0))
         if flag == "extended":
             return
         self.expect(entry, "size", size(entry["size"]), int(device.get("size") or 0))
         if "offset" in entry:
-            self.expect(entry, "offset", size(entry["offset"]), int(device["start"]) * 512)
+            self.expect(entry, "offset", size(entry["offset"]), int(device.get("start") or 0) * 512)
         kind = (device.get("parttype") or "").lower()
         if self.config[entry["device"]]["ptable"] == "gpt":
             if flag in GPT:
@@ -117,7 +117,7 @@ class Found:
 def problems(result, config):
     """Everything that is not as the configuration says; nothing when all is."""
     if result["code"] != 0:
-        return ["curtin ended with %d:\n%s" % (result["code"], result["log"][-3000:])]
+        return ["curtin ended with %s:\n%s" % (result["code"], result["log"][-3000:])]
     found = Found(result, config)
     # A group has no device of its own.
     kinds = {"disk", "partition", "format", "raid", "lvm_partition", "bcache", "dm_crypt", "mount"}

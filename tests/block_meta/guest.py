@@ -11,7 +11,10 @@ import subprocess
 import time
 
 TARGET = "/target"
-COLUMNS = "PATH,TYPE,SIZE,FSTYPE,LABEL,UUID,PTTYPE,PARTTYPE,PARTN,SERIAL"
+# For one case, on a busy host. libparted waits up to two minutes for udev, which in turn waits for
+# the lock that curtin has on the disk while parted writes an MBR label.
+SECONDS = 600
+COLUMNS = "PATH,TYPE,SIZE,FSTYPE,LABEL,UUID,PTTYPE,PARTTYPE,SERIAL"
 
 
 def output(*words):
@@ -40,12 +43,17 @@ def block_meta(case):
     )
     for name in ("fstab", "map.json"):
         (work / name).unlink(missing_ok=True)
-    done = subprocess.run(
-        ["python3", "-m", "curtin", "-vv", "-c", str(case / "curtin.yaml"),
-         "-c", str(work / "map.yaml"), "block-meta", "custom"],
-        env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
-    )
-    return done.returncode, done.stdout.decode(errors="replace")
+    words = ["python3", "-m", "curtin", "-vv", "-c", str(case / "curtin.yaml"),
+             "-c", str(work / "map.yaml"), "block-meta", "custom"]
+    log = work / "log"
+    with open(log, "wb") as file:
+        try:
+            done = subprocess.run(words, env=environment, stdout=file, stderr=subprocess.STDOUT,
+                                  check=False, timeout=SECONDS)
+            code = done.returncode
+        except subprocess.TimeoutExpired:
+            code = "not done after %d s" % SECONDS
+    return code, log.read_text(errors="replace")
 
 
 def read(path):
@@ -67,6 +75,7 @@ def found():
         device["raid_level"] = read(folder + "/md/level")
         device["members"] = [os.path.basename(one) for one in glob.glob(folder + "/slaves/*")]
         device["start"] = read(folder + "/start")
+        device["number"] = read(folder + "/partition")
         device["cache_mode"] = read(folder + "/bcache/cache_mode")
     mounts = json.loads(output("findmnt", "-J", "-l", "-o", "TARGET,SOURCE,FSTYPE,OPTIONS"))
     try:

@@ -3,6 +3,7 @@
 mod meta_data;
 mod mime;
 mod preseed;
+mod schema;
 mod user_data;
 mod vendor_data;
 

@@ -7,6 +7,8 @@ use base64::engine::general_purpose::STANDARD;
 use maas_netconfig::yaml::{self, Value};
 use serde::{Deserialize, Serialize};
 
+use super::schema;
+
 /// The most that is accepted, in bytes, and the most that compressed user data may unpack to.
 const LARGEST: usize = 16 << 20;
 
@@ -139,6 +141,7 @@ fn check_plain(bytes: &[u8]) -> Result<CheckedUserData, UserDataProblem> {
                         if map.is_empty() {
                             warnings.push("the cloud-config is empty".to_owned());
                         }
+                        warnings.extend(schema::mistakes(&map));
                     }
                     Value::Null => warnings.push("the cloud-config is empty".to_owned()),
                     _ => return Err(UserDataProblem::NotAMapping),
@@ -146,10 +149,11 @@ fn check_plain(bytes: &[u8]) -> Result<CheckedUserData, UserDataProblem> {
             }
         }
         UserDataKind::CloudConfigArchive | UserDataKind::CloudConfigPatch => {
-            if let Document::Parsed(value) = document(text()?, &mut warnings)?
-                && value.as_list().is_none()
-            {
-                return Err(UserDataProblem::NotAList);
+            if let Document::Parsed(value) = document(text()?, &mut warnings)? {
+                let items = value.as_list().ok_or(UserDataProblem::NotAList)?;
+                if kind == UserDataKind::CloudConfigArchive {
+                    warnings.extend(odd_parts(items));
+                }
             }
         }
         UserDataKind::Include => check_include(text()?)?,
@@ -171,6 +175,32 @@ fn check_plain(bytes: &[u8]) -> Result<CheckedUserData, UserDataProblem> {
         _ => {}
     }
     Ok(CheckedUserData { kind, warnings })
+}
+
+/// What is odd about the parts of an archive: those that are a cloud-config are read like one.
+fn odd_parts(items: &[Value]) -> Vec<String> {
+    let mut warnings = Vec::new();
+    for (at, item) in items.iter().enumerate() {
+        let content = match item {
+            Value::Map(map) => map.get("content").and_then(Value::as_str),
+            Value::String(text) => Some(text.as_str()),
+            _ => None,
+        };
+        let Some(content) = content else {
+            warnings.push(format!("part {at} has no content"));
+            continue;
+        };
+        if content.starts_with("#cloud-config\n") {
+            match check_plain(content.as_bytes()) {
+                Ok(part) => {
+                    let odd = part.warnings.into_iter();
+                    warnings.extend(odd.map(|warning| format!("part {at}: {warning}")));
+                }
+                Err(problem) => warnings.push(format!("part {at}: {problem}")),
+            }
+        }
+    }
+    warnings
 }
 
 enum Document {
