@@ -11,7 +11,7 @@ use crate::storage::{LayoutRefusal, StorageProblem};
 #[non_exhaustive]
 pub enum PlanProblem {
     /// One of the seven preconditions does not hold.
-    #[error(transparent)]
+    #[error("{cause}: {remedy}", cause = .0, remedy = .0.remedy())]
     Precondition(#[from] Precondition),
     /// The storage layout does not fit the machine.
     #[error("storage: {0}")]

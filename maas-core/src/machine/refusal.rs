@@ -27,9 +27,7 @@ pub enum Precondition {
         owner: Option<String>,
     },
     /// 4: an ephemeral OS from a boot source must have been downloaded.
-    #[error(
-        "no ephemeral image for {architecture} is downloaded (wanted {wanted}); select it from a boot source and import it"
-    )]
+    #[error("no ephemeral image for {architecture} is downloaded (wanted {wanted})")]
     EphemeralImage {
         /// The machine's architecture, e.g. `amd64/generic`.
         architecture: String,
@@ -49,22 +47,13 @@ pub enum Precondition {
         problem: String,
     },
     /// 7: a custom image must have been packed and uploaded, or a standard one downloaded.
-    #[error("the target image {image} is not there for {architecture}; {}", remedy(image))]
+    #[error("the target image {image} is not there for {architecture}")]
     TargetImage {
         /// What was asked for, e.g. `custom/rocky-9` or `ubuntu/noble`.
         image: String,
         /// The machine's architecture.
         architecture: String,
     },
-}
-
-/// How a missing target image is had.
-fn remedy(image: &str) -> &'static str {
-    if image.starts_with("custom/") {
-        "upload it as a boot resource for this architecture"
-    } else {
-        "select it from a boot source and import it, or upload it as a boot resource"
-    }
 }
 
 /// Why an event was not applied; the machine is unchanged.
