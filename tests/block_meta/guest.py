@@ -69,7 +69,7 @@ def found():
     devices = {}
     for line in json.loads(output("lsblk", "-J", "-b", "-l", "-o", COLUMNS) or '{"blockdevices":[]}')[
             "blockdevices"]:
-        devices[line["path"]] = line
+        devices[os.path.realpath(line["path"])] = line
     for path, device in devices.items():
         folder = "/sys/class/block/" + os.path.basename(os.path.realpath(path))
         device["raid_level"] = read(folder + "/md/level")
@@ -82,6 +82,9 @@ def found():
         ids = json.loads(read("/work/map.json") or "{}")
     except ValueError:
         ids = {}
+    for mount in mounts["filesystems"]:
+        if mount["source"].startswith("/dev/"):
+            mount["source"] = os.path.realpath(mount["source"].split("[")[0])
     return {
         "devices": devices, "fstab": read("/work/fstab"),
         "ids": {name: os.path.realpath(path) for name, path in ids.items() if path},
