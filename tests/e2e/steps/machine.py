@@ -126,13 +126,18 @@ class Machine:
                 answer += more
 
     def photograph(self, name):
-        """The screen as a PNG."""
+        """The screen as a PNG; its path, or nothing when there is no picture of it."""
         picture = self.folder / (name + ".png")
         try:
             self.ask("screendump %s -f png" % picture)
-            say("screen: %s" % picture if picture.exists() else "no picture of the screen")
         except OSError as error:
             say("no picture of the screen: %s" % error)
+            return None
+        if not picture.exists():
+            say("no picture of the screen")
+            return None
+        say("screen: %s" % picture)
+        return picture
 
 
 class PowerService:
