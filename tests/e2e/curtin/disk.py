@@ -76,10 +76,8 @@ class RealDisk:
         elif kind in ("fsimage", "squashfs"):
             image = "/run/image.squashfs"
             fetch(rest, image)
-            os.makedirs("/run/image", exist_ok=True)
-            run("mount", "-o", "loop,ro", image, "/run/image")
-            self.copy("/run/image")
-            run("umount", "/run/image")
+            # Half the time of a copy from where it is mounted.
+            run("unsquashfs", "-no-progress", "-quiet", "-force", "-dest", self.root, image)
             os.unlink(image)
         elif kind in ("tgz", "tbz", "txz") or source.endswith((".tar.gz", ".tgz")):
             self.unpack(rest if kind in ("tgz", "tbz", "txz") else source, kind)

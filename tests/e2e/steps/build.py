@@ -28,7 +28,8 @@ def programs():
     say("builds maas-server and sstream")
     words = ["cargo", "build", "--quiet", "-p", "maas-server", "-p", "maas-simplestreams",
              "--features", "maas-simplestreams/cli"]
-    subprocess.run(words, check=True, cwd=WORKSPACE)
+    if subprocess.run(words, check=False, cwd=WORKSPACE).returncode != 0:
+        raise Failure("cargo does not build them")
 
 
 def images_version():

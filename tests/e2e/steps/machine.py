@@ -81,13 +81,12 @@ class Machine:
                 self.process.kill()
                 self.process.wait()
 
-    def shut_down(self, seconds=60):
-        """Presses the power button and waits for the system to end by itself."""
-        self.ask("system_powerdown")
+    def await_off(self, seconds=120):
+        """Waits for the system to end by itself."""
         try:
             self.process.wait(seconds)
         except subprocess.TimeoutExpired:
-            say("the system does not heed the power button; it is switched off")
+            say("the system does not end; it is switched off")
             self.off()
 
     def note(self, line):
