@@ -344,7 +344,11 @@ mod tests {
         }
 
         fn power_off<'a>(&'a self, _: Target<'a>) -> BoxFuture<'a, Result<(), PowerError>> {
-            Box::pin(std::future::pending())
+            Box::pin(async { Ok(()) })
+        }
+
+        fn waits(&self) -> &'static [Duration] {
+            &[Duration::from_millis(1); 5]
         }
 
         fn query<'a>(&'a self, _: Target<'a>) -> BoxFuture<'a, Result<PowerState, PowerError>> {
@@ -361,24 +365,14 @@ mod tests {
         (drivers, SystemId::from_entropy(7), testing::power("scripted", &[]))
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn a_state_is_waited_for_also_where_the_controller_does_not_know_it_for_a_moment() {
         use PowerState::{Off, On, Unknown};
         let (drivers, id, power) = scripted(&[Off, Off, Unknown, Unknown, On]);
         assert_eq!(drivers.on(&id, &power).await.unwrap(), On);
         let (drivers, id, power) = scripted(&[Off]);
         let error = drivers.on(&id, &power).await.unwrap_err();
-        assert!(matches!(error, PowerError::NotReached { seconds: 33, .. }), "{error}");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_driver_that_hangs_is_given_up() {
-        let (drivers, id, power) = scripted(&[PowerState::On]);
-        let error = drivers.off(&id, &power).await.unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "the power controller cannot be reached: no answer within 120 s"
-        );
+        assert!(matches!(error, PowerError::NotReached { found: PowerState::Off, .. }), "{error}");
     }
 
     #[test]

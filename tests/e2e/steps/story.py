@@ -70,7 +70,7 @@ class Story:
             self.deploy()
             self.look()
             status = 0
-        except Failure as failure:
+        except (Failure, OSError, subprocess.SubprocessError) as failure:
             say("FAILED: %s" % failure)
             self.tell_what_is_known()
             status = 1
@@ -318,7 +318,7 @@ class Story:
         subprocess.run(self.ssh() + ["sudo systemctl poweroff"], check=False,
                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         self.machine.await_off()
-        proof.prove(self.machine, self.run, dict(
+        proof.prove(self.machine, dict(
             token=self.token, hostname=self.hostname, ssh_key=self.ssh_key, mac=network.MAC,
         ))
         self.stage("proven from the disk", began)
