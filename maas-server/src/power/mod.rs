@@ -131,7 +131,32 @@ impl PowerError {
     pub const fn is_retryable(&self) -> bool {
         matches!(self, Self::Connection { .. } | Self::Action { .. } | Self::NotReached { .. })
     }
+
+    /// How long is waited before the next attempt when `failed` ones, this one included, came to
+    /// nothing; `None` when trying again cannot help, or was tried often enough.
+    #[must_use]
+    pub fn pause(&self, failed: u32) -> Option<Duration> {
+        let index = usize::try_from(failed).ok()?.checked_sub(1)?;
+        let most = match self {
+            // Each attempt has waited for the state long enough.
+            Self::NotReached { .. } => 2,
+            _ if self.is_retryable() => PAUSES.len(),
+            _ => 0,
+        };
+        PAUSES[..most].get(index).copied()
+    }
 }
+
+/// How long is waited between two attempts (boot-and-metadata §5).
+const PAUSES: [Duration; 7] = [
+    Duration::from_secs(1),
+    Duration::from_secs(2),
+    Duration::from_secs(2),
+    Duration::from_secs(4),
+    Duration::from_secs(6),
+    Duration::from_secs(8),
+    Duration::from_secs(12),
+];
 
 /// The longest that one question to a driver may take, whatever the driver's own deadlines.
 const DEADLINE: Duration = Duration::from_secs(120);
@@ -275,16 +300,92 @@ async fn reach(
     let mut found = within(driver.query(target)).await?;
     let mut waited = Duration::ZERO;
     for &wait in driver.waits() {
-        // A driver that cannot tell is believed.
-        if found == wanted || found == PowerState::Unknown {
+        // A driver that can never tell is believed; a controller may not know for a moment.
+        if found == wanted || (found == PowerState::Unknown && !driver.is_queryable()) {
             return Ok(found);
         }
         tokio::time::sleep(wait).await;
         waited += wait;
         found = within(driver.query(target)).await?;
     }
-    if found == wanted {
+    if found == wanted || found == PowerState::Unknown {
         return Ok(found);
     }
     Err(PowerError::NotReached { wanted, found, seconds: waited.as_secs() })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::sync::Mutex;
+
+    use super::*;
+
+    /// A controller that answers questions for the state one after the other.
+    #[derive(Debug)]
+    struct Scripted(Mutex<Vec<PowerState>>);
+
+    impl PowerDriver for Scripted {
+        fn name(&self) -> &'static str {
+            "scripted"
+        }
+
+        fn description(&self) -> &'static str {
+            "Scripted"
+        }
+
+        fn settings(&self) -> &'static [Setting] {
+            &[]
+        }
+
+        fn power_on<'a>(&'a self, _: Target<'a>) -> BoxFuture<'a, Result<(), PowerError>> {
+            Box::pin(async { Ok(()) })
+        }
+
+        fn power_off<'a>(&'a self, _: Target<'a>) -> BoxFuture<'a, Result<(), PowerError>> {
+            Box::pin(async { Ok(()) })
+        }
+
+        fn waits(&self) -> &'static [Duration] {
+            &[Duration::from_millis(1); 5]
+        }
+
+        fn query<'a>(&'a self, _: Target<'a>) -> BoxFuture<'a, Result<PowerState, PowerError>> {
+            Box::pin(async {
+                let mut states = self.0.lock().unwrap();
+                Ok(if states.len() > 1 { states.remove(0) } else { states[0] })
+            })
+        }
+    }
+
+    fn scripted(states: &[PowerState]) -> (Drivers, SystemId, Power) {
+        let driver = Scripted(Mutex::new(states.to_vec()));
+        let drivers = Drivers { drivers: vec![Box::new(driver)] };
+        (drivers, SystemId::from_entropy(7), testing::power("scripted", &[]))
+    }
+
+    #[tokio::test]
+    async fn a_state_is_waited_for_also_where_the_controller_does_not_know_it_for_a_moment() {
+        use PowerState::{Off, On, Unknown};
+        let (drivers, id, power) = scripted(&[Off, Off, Unknown, Unknown, On]);
+        assert_eq!(drivers.on(&id, &power).await.unwrap(), On);
+        let (drivers, id, power) = scripted(&[Off]);
+        let error = drivers.on(&id, &power).await.unwrap_err();
+        assert!(matches!(error, PowerError::NotReached { found: PowerState::Off, .. }), "{error}");
+    }
+
+    #[test]
+    fn an_attempt_follows_after_growing_pauses_unless_it_cannot_help() {
+        let pauses = |error: &PowerError| -> Vec<u64> {
+            (1..).map_while(|failed| error.pause(failed)).map(|pause| pause.as_secs()).collect()
+        };
+        let detail = || "x".to_owned();
+        let lost = PowerError::Connection { detail: detail() };
+        assert_eq!(pauses(&lost), [1, 2, 2, 4, 6, 8, 12]);
+        assert_eq!(pauses(&PowerError::Auth { detail: detail() }), [0_u64; 0]);
+        let (wanted, found) = (PowerState::On, PowerState::Off);
+        assert_eq!(pauses(&PowerError::NotReached { wanted, found, seconds: 33 }), [1, 2]);
+        assert_eq!(lost.pause(0), None);
+    }
 }

@@ -168,9 +168,11 @@ pub fn describe<'a>(drivers: impl Iterator<Item = &'a dyn PowerDriver>) -> Value
 }
 
 impl<'a> Target<'a> {
-    /// A parameter that was given and is not empty.
+    /// A parameter that was given and is not empty; the end of the line of a file from which it
+    /// was sent is none of it.
     pub(super) fn given(&self, name: &str) -> Option<&'a str> {
-        self.parameters.get(name).map(String::as_str).filter(|value| !value.is_empty())
+        let value = self.parameters.get(name)?.trim_end_matches(['\r', '\n']);
+        Some(value).filter(|value| !value.is_empty())
     }
 
     /// A parameter that the driver cannot do without.

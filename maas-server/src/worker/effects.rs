@@ -17,9 +17,6 @@ use crate::store::{StoreError, StoredEffect};
 /// How many machines are switched at the same time.
 const PARALLEL: u32 = 64;
 
-/// How often a power command is tried before the machine is told that it failed.
-const ATTEMPTS: u32 = 4;
-
 /// The longest sleep between two looks.
 const LONGEST: Duration = Duration::from_secs(15);
 const SHORTEST: Duration = Duration::from_millis(20);
@@ -105,28 +102,42 @@ async fn perform(region: &Region, stored: StoredEffect) -> Result<(), StoreError
             // The report first: a crash in between repeats a harmless command, whereas a lost
             // report would leave a releasing machine waiting for its deadline.
             region.power_reported(id, state).await;
+            // A state that is the same as before is no news; that the command was obeyed is.
+            if action == "cycle" && machine.power.state == state && state == PowerState::On {
+                note(region, id, Level::Debug, "Node powered on", String::new()).await;
+            }
             region.store.effect_done(stored.id).await?;
         }
-        Err(error) if error.is_retryable() && stored.attempts + 1 < ATTEMPTS => {
-            tracing::warn!(system_id = %id, action, error = %error, "power; trying again");
-            region.metrics.switched(action, "retried");
-            let pause = Duration::from_secs(1 << stored.attempts.min(5));
-            let sentence = format!(
-                "Power {action}, attempt {} of {ATTEMPTS}: {error}; again in {} s",
-                stored.attempts + 1,
-                pause.as_secs()
-            );
-            note(region, id, Level::Warning, "Power error", sentence).await;
-            let at = clock::now().plus(pause);
-            region.store.effect_failed(stored.id, at, &error.to_string()).await?;
-        }
-        Err(error) => {
-            region.metrics.switched(action, "failed");
-            give_up(region, id, action, &error).await;
-            region.store.effect_done(stored.id).await?;
-        }
+        Err(error) => match error.pause(stored.attempts.saturating_add(1)) {
+            Some(pause) => try_again(region, &stored, action, &error, pause).await?,
+            None => {
+                region.metrics.switched(action, "failed");
+                give_up(region, id, action, &error).await;
+                region.store.effect_done(stored.id).await?;
+            }
+        },
     }
     Ok(())
+}
+
+async fn try_again(
+    region: &Region,
+    stored: &StoredEffect,
+    action: &'static str,
+    error: &PowerError,
+    pause: Duration,
+) -> Result<(), StoreError> {
+    let id = &stored.system_id;
+    tracing::warn!(system_id = %id, action, error = %error, "power; trying again");
+    region.metrics.switched(action, "retried");
+    let sentence = format!(
+        "Power {action}, attempt {}: {error}; again in {} s",
+        stored.attempts.saturating_add(1),
+        pause.as_secs()
+    );
+    note(region, id, Level::Warning, "Power error", sentence).await;
+    let at = clock::now().plus(pause);
+    region.store.effect_failed(stored.id, at, &error.to_string()).await.map(drop)
 }
 
 /// What a command is called when it begins (MAAS's event types).

@@ -81,13 +81,12 @@ class Machine:
                 self.process.kill()
                 self.process.wait()
 
-    def shut_down(self, seconds=60):
-        """Presses the power button and waits for the system to end by itself."""
-        self.ask("system_powerdown")
+    def await_off(self, seconds=120):
+        """Waits for the system to end by itself."""
         try:
             self.process.wait(seconds)
         except subprocess.TimeoutExpired:
-            say("the system does not heed the power button; it is switched off")
+            say("the system does not end; it is switched off")
             self.off()
 
     def note(self, line):
@@ -126,13 +125,18 @@ class Machine:
                 answer += more
 
     def photograph(self, name):
-        """The screen as a PNG."""
+        """The screen as a PNG; its path, or nothing when there is no picture of it."""
         picture = self.folder / (name + ".png")
         try:
             self.ask("screendump %s -f png" % picture)
-            say("screen: %s" % picture if picture.exists() else "no picture of the screen")
         except OSError as error:
             say("no picture of the screen: %s" % error)
+            return None
+        if not picture.exists():
+            say("no picture of the screen")
+            return None
+        say("screen: %s" % picture)
+        return picture
 
 
 class PowerService:

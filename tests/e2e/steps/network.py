@@ -34,18 +34,23 @@ def advertise_router():
     )
 
 
-def dhcp_settings(loader, http_boot):
+def dhcp_settings(loader, http_boot, rack_is_apart):
     """The part of the server's configuration that makes it answer on this network.
 
-    MAAS's own switch chooses between the ways in which a machine could boot.
+    MAAS's own switch chooses between the ways in which a machine could boot. A rack of its own
+    has the address on this network, and the region's one keeps to itself.
     """
     disabled = []
     if loader == "pxelinux":
         disabled.append("ipxe")
     if http_boot:
         disabled.append("uefi_amd64_tftp")
+    if rack_is_apart:
+        listen = 'rack_listen = "127.0.0.1:5248"\nnode_timeout_minutes = 5'
+    else:
+        listen = 'tftp_listen = "0.0.0.0:69"'
     return """
-tftp_listen = "0.0.0.0:69"
+%s
 dhcp = "dnsmasq"
 
 [[dhcp_subnets]]
@@ -54,7 +59,7 @@ cidr = "%s"
 ranges = ["10.77.0.100-10.77.0.150"]
 gateway = "%s"
 disabled_boot_architectures = %s
-""" % (PREFIX, SERVER, disabled)
+""" % (listen, PREFIX, SERVER, disabled)
 
 
 def address_in(leases):

@@ -11,6 +11,11 @@ from . import build, network, proof, region
 from .machine import Machine, PowerService, wait
 from .say import Failure, say
 
+
+class MachineFailed(Failure):
+    """The server says that the machine failed, and why."""
+
+
 # MAAS's numbers of statuses.
 NEW, COMMISSIONING, READY, DEPLOYED, ALLOCATED, DEPLOYING = 0, 1, 4, 6, 10, 9
 FAILED = {2, 7, 8, 11, 13, 15, 17, 19, 20, 22, 24}
@@ -27,14 +32,33 @@ users:
 """
 
 
+# What a rack is killed for: the files that somebody is fetching then.
+DOWNLOADS = {"firmware": "/boot-initrd", "initrd": "/noble/stable/squashfs",
+             "installer": "/bookworm/stable/squashfs"}
+
+
+def folder(options):
+    """Where a run keeps what it leaves; each kind of run has one of its own."""
+    words = ["run", options.firmware]
+    words += ["pxelinux"] if options.loader == "pxelinux" else []
+    words += ["http-boot"] if options.http_boot else []
+    words += ["lvm"] if options.layout == "lvm" else []
+    words += ["curtin"] if os.environ.get("CURTIN_TREE") else []
+    words += ["kill-region"] if options.kill_region else []
+    words += ["kill-rack-" + options.kill_rack] if options.kill_rack else []
+    return options.work / "-".join(words)
+
+
 class Story:
     def __init__(self, options):
         self.options = options
-        self.run = options.work / ("run-" + options.firmware)
+        self.run = folder(options)
         self.token = secrets.token_hex(16)
         self.hostname = "e2e-" + secrets.token_hex(3)
         self.stages = []
-        self.machine = self.server = self.api = None
+        self.killed = threading.Event()
+        self.screens = []
+        self.machine = self.server = self.rack = self.api = None
         self.event = 0
 
     def play(self):
@@ -46,7 +70,7 @@ class Story:
             self.deploy()
             self.look()
             status = 0
-        except Failure as failure:
+        except (Failure, OSError, subprocess.SubprocessError) as failure:
             say("FAILED: %s" % failure)
             self.tell_what_is_known()
             status = 1
@@ -65,7 +89,9 @@ class Story:
         times = os.times()
         print("  %-44s %7.1f s" % ("CPU of QEMU and everything else", times.children_user
                                    + times.children_system))
-        print("  logs, screens and disk: %s" % self.run)
+        for screen in self.screens:
+            print("  screen: %s" % screen)
+        print("  logs and disk: %s" % self.run)
         print("  %s %s" % (self.options.firmware, "DEPLOYED AND PROVEN" if status == 0 else "FAILED"))
 
     def prepare(self):
@@ -81,7 +107,8 @@ class Story:
         )
         self.server = region.Server(
             self.run, self.run / "curtin-pack.tar",
-            network.dhcp_settings(self.options.loader, self.options.http_boot),
+            network.dhcp_settings(self.options.loader, self.options.http_boot,
+                                  bool(self.options.kill_rack)),
         )
         self.server.start()
         password = secrets.token_hex(8)
@@ -105,6 +132,11 @@ class Story:
         mirror.terminate()
         self.stage("images synchronised and verified", began)
 
+        if self.options.kill_rack:
+            began = time.monotonic()
+            self.rack = region.Rack(self.run, self.server.command("rack-token", "rack-1"))
+            self.rack.start()
+            self.stage("a rack of its own", began)
         key = self.run / "key"
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "e2e", "-f", key],
                        check=True)
@@ -124,14 +156,15 @@ class Story:
 
         def there():
             nonlocal last
-            self.server.must_run()
+            for program in filter(None, (self.server, self.rack)):
+                program.must_run()
             machine = self.known()
             self.tell_events()
             if machine["status_name"] != last:
                 last = machine["status_name"]
                 say("  is %s" % last)
             if machine["status"] in FAILED:
-                raise Failure("the machine is %s: %s" % (
+                raise MachineFailed("the machine is %s: %s" % (
                     machine["status_name"], machine.get("error_description")))
             return machine if machine["status"] == wanted else None
 
@@ -145,10 +178,15 @@ class Story:
             self.event = max(self.event, event["id"])
             say("  %s %s" % (event["type"], event["description"]))
 
+    def photograph(self, name):
+        picture = self.machine.photograph(name)
+        if picture:
+            self.screens.append(picture)
+
     def picture_of_netboot(self):
         wait("a boot file", 240, lambda: self.server.says("an unknown machine netboots"))
         time.sleep(0.5)
-        self.machine.photograph("netboot")
+        self.photograph("netboot")
 
     def enlist(self):
         began = time.monotonic()
@@ -184,6 +222,27 @@ class Story:
 
     def deploy(self):
         began = time.monotonic()
+        if self.options.kill_region:
+            threading.Thread(target=self.kill_region, daemon=True).start()
+        if self.options.kill_rack:
+            threading.Thread(target=self.kill_rack, daemon=True).start()
+        try:
+            self.allocate_and_deploy()
+        except MachineFailed as failure:
+            if not self.options.kill_rack:
+                raise
+            say("a failure with a name, and the machine is deployed again: %s" % failure)
+            self.photograph("named-failure")
+            self.stage("failed with a name", began)
+            began = time.monotonic()
+            self.api.post("machines/%s/" % self.system_id, op="release")
+            self.await_status(READY, self.deadline())
+            self.allocate_and_deploy()
+        if (self.options.kill_rack or self.options.kill_region) and not self.killed.is_set():
+            raise Failure("nothing was killed")
+        self.stage("deployed", began)
+
+    def allocate_and_deploy(self):
         self.api.post("machines/", op="allocate", system_id=self.system_id)
         if self.options.layout != "flat":
             self.api.post("machines/%s/" % self.system_id, op="set_storage_layout",
@@ -195,11 +254,7 @@ class Story:
         )
         (self.run / "curtin.yaml").write_text(
             str(self.api.get("machines/%s/" % self.system_id, op="get_curtin_config")))
-        if self.options.kill_region:
-            threading.Thread(target=self.kill_region, daemon=True).start()
-        self.killed = threading.Event()
         self.await_deployed()
-        self.stage("deployed", began)
 
     def await_deployed(self):
         end = time.monotonic() + self.deadline()
@@ -217,15 +272,25 @@ class Story:
         wait("the extraction", self.deadline(),
              lambda: self.server.says("cmd-install/stage-extract"))
         self.server.kill()
-        say("the region is killed")
+        say("  the region is killed")
+        self.killed.set()
         time.sleep(15)
         self.server.start()
-        say("the region is started again")
+        say("  the region is started again")
+
+    def kill_rack(self):
+        name = DOWNLOADS[self.options.kill_rack]
+        self.rack.kill_during(name, self.deadline())
+        say("  the rack is killed while it sends %s" % name)
+        self.killed.set()
+        time.sleep(5)
+        self.rack.start()
+        say("  the rack is started again")
 
     def look(self):
         began = time.monotonic()
         wait("a login prompt", 300, lambda: self.machine.says(self.hostname + " login:"))
-        self.machine.photograph("login")
+        self.photograph("login")
 
         def login():
             self.server.must_run()
@@ -249,8 +314,11 @@ class Story:
             raise Failure("the token over SSH is not the one of the user data")
         self.stage("login over SSH", began)
         began = time.monotonic()
-        self.machine.shut_down()
-        proof.prove(self.machine, self.run, dict(
+        # The connection breaks while the system ends; whether it ended is seen at the machine.
+        subprocess.run(self.ssh() + ["sudo systemctl poweroff"], check=False,
+                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.machine.await_off()
+        proof.prove(self.machine, dict(
             token=self.token, hostname=self.hostname, ssh_key=self.ssh_key, mac=network.MAC,
         ))
         self.stage("proven from the disk", began)
@@ -268,10 +336,10 @@ class Story:
 
     def tell_what_is_known(self):
         """What somebody who has only this output needs."""
-        for name in ("maas-server.log", "console.log", "qemu.log"):
+        for name in ("maas-server.log", "rack.log", "console.log", "qemu.log"):
             path = self.run / name
             if path.exists():
                 print("---- the end of %s" % name)
                 print("\n".join(path.read_text(errors="replace").splitlines()[-40:]))
         if self.machine and self.machine.is_on():
-            self.machine.photograph("failure")
+            self.photograph("failure")

@@ -48,6 +48,7 @@ impl Simulator {
                  priv_limit admin\n{auths}guid a123456789abcdefa123456789abcdef\nendlan\n\
                  chassis_control \"{path}/chassis\"\n\
                  user 2 true \"maas\" \"s3cret\" admin 10 md5 none straight\n\
+                 user 4 true \"watched\" \"hunter-0f-words\" admin 10 md5 none straight\n\
                  user 3 true \"viewer\" \"s3cret\" user 10 md5 none straight\n"
             ),
         );
@@ -58,6 +59,13 @@ impl Simulator {
             "chassis",
             format!(
                 "#!/bin/sh\necho \"$*\" >> {path}/log\nhow=$1\nshift\n\
+                 for process in /proc/[0-9]*; do\n\
+                 line=$(tr '\\0' ' ' < $process/cmdline 2>/dev/null) || continue\n\
+                 case $line in\n\
+                 ipmitool*\" watched \"*)\n\
+                 stat -c '%a' $process/environ >> {path}/modes\n\
+                 cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' ' ' >> {path}/lines;;\n\
+                 esac\ndone\n\
                  while [ $# -gt 0 ]; do\n\
                  if [ $how = get ]; then echo \"$1:$(cat {path}/$1 2>/dev/null || echo default)\"; shift\n\
                  else\n\
@@ -145,6 +153,23 @@ async fn refusals_of_a_real_controller_are_told_apart_and_hold_no_secret() {
     assert_eq!(drivers.query(&id(), &viewer).await.unwrap(), PowerState::Off);
     let error = drivers.on(&id(), &viewer).await.unwrap_err();
     assert!(matches!(error, PowerError::Auth { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn while_a_real_controller_is_asked_no_process_shows_the_password() {
+    let Some(simulator) = Simulator::start().await else { return };
+    let secret = "hunter-0f-words";
+    let watched = [("power_user", "watched"), ("power_pass", secret)];
+    let power = simulator.power(&watched);
+    Drivers::default().on(&id(), &power).await.unwrap();
+    // The simulator looked at all processes while ipmitool waited for its answer.
+    let dir = simulator.dir.path();
+    let lines = read(dir, "lines");
+    assert!(lines.contains("-U watched"), "{lines}");
+    assert!(!lines.contains(secret), "{lines}");
+    // And nobody else can read what it has in its environment.
+    let modes = read(dir, "modes");
+    assert!(!modes.is_empty() && modes.lines().all(|mode| mode == "400"), "{modes}");
 }
 
 #[test]

@@ -28,7 +28,7 @@ fn at(address: &str, more: &[(&str, &str)]) -> Power {
 }
 
 /// OpenStack's sushy-emulator with two systems of its own fake driver.
-fn emulator(dir: &std::path::Path) -> Option<(Peer, String)> {
+fn emulator(dir: &std::path::Path, scheme: &str) -> Option<(Peer, String)> {
     if !are_here(&["sushy-emulator"], "the Redfish driver against sushy-emulator") {
         return None;
     }
@@ -46,12 +46,29 @@ fn emulator(dir: &std::path::Path) -> Option<(Peer, String)> {
          SUSHY_EMULATOR_FAKE_SYSTEMS = [{{'uuid': '{ONE}', 'name': 'one', 'power_state': 'Off', \
          'nics': []}}]\n"
     );
-    std::fs::write(dir.join("config"), config).unwrap();
+    let tls = if scheme == "https" {
+        certificate(dir);
+        format!("SUSHY_EMULATOR_SSL_CERT = '{path}/cert'\nSUSHY_EMULATOR_SSL_KEY = '{path}/key'\n")
+    } else {
+        String::new()
+    };
+    std::fs::write(dir.join("config"), config + &tls).unwrap();
     let mut command = Command::new("sushy-emulator");
     command.args(["--config", "config"]).current_dir(dir);
     let peer = Peer::start(&mut command, &dir.join("emulator.log"));
     let address = SocketAddr::from(([127, 0, 0, 1], port));
-    Some((peer.listens(address), format!("http://{address}")))
+    Some((peer.listens(address), format!("{scheme}://{address}")))
+}
+
+/// A certificate that a controller comes with: signed by itself.
+fn certificate(dir: &std::path::Path) {
+    let made = Command::new("openssl")
+        .args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=bmc"])
+        .args(["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", "key", "-out", "cert"])
+        .current_dir(dir)
+        .output()
+        .unwrap();
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
 }
 
 const ONE: &str = "da69abcc-dae0-4913-9a7b-d344043097c0";
@@ -59,7 +76,7 @@ const ONE: &str = "da69abcc-dae0-4913-9a7b-d344043097c0";
 #[tokio::test]
 async fn an_emulated_machine_is_switched_and_told_to_boot_from_the_network() {
     let dir = tempfile::tempdir().unwrap();
-    let Some((_peer, url)) = emulator(dir.path()) else { return };
+    let Some((_peer, url)) = emulator(dir.path(), "http") else { return };
     let drivers = Drivers::default();
     let by_id = at(&url, &[("node_id", ONE)]);
     assert_eq!(drivers.query(&id(), &by_id).await.unwrap(), PowerState::Off);
@@ -80,6 +97,23 @@ async fn an_emulated_machine_is_switched_and_told_to_boot_from_the_network() {
     let unknown = at(&url, &[("node_id", "nobody")]);
     let error = drivers.query(&id(), &unknown).await.unwrap_err();
     assert!(matches!(error, PowerError::Action { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn a_certificate_that_nobody_vouches_for_is_refused_unless_the_operator_says_otherwise() {
+    if !are_here(&["openssl"], "the Redfish driver against a certificate of its own") {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let Some((_peer, url)) = emulator(dir.path(), "https") else { return };
+    let drivers = Drivers::default();
+    for more in [&[][..], &[("power_verify_ssl", "y")]] {
+        let error = drivers.query(&id(), &at(&url, more)).await.unwrap_err();
+        assert!(matches!(error, PowerError::Connection { .. }), "{error}");
+        assert!(error.to_string().to_lowercase().contains("certificate"), "{error}");
+    }
+    let trusting = at(&url, &[("power_verify_ssl", "n")]);
+    assert_eq!(drivers.query(&id(), &trusting).await.unwrap(), PowerState::Off);
 }
 
 fn system(state: &str) -> String {
