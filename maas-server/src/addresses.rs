@@ -129,7 +129,15 @@ impl<'a> Claims<'a> {
             created: clock::now(),
         };
         match self.region.store.insert(lease).await {
-            Ok(_) => {
+            Ok(stored) => {
+                // Who reserves an address looks at the leases after it is written down, and so
+                // this looks at the reservations after the lease is: one of two sees the other.
+                let store = &*self.region.store;
+                let networks = self.region.ipam.networks(store).await.map_err(Problem::internal)?;
+                if networks.refuses_address(held.subnet, &held.ip).is_some() {
+                    free(store, &stored).await.map_err(Problem::internal)?;
+                    return Ok(false);
+                }
                 self.made.insert(held.ip, holder);
                 Ok(true)
             }

@@ -59,6 +59,7 @@ pub(crate) async fn plan(
     }
     options.kernel_options =
         places::kernel_options(region, Some(machine)).await.map_err(Problem::internal)?;
+    options.swap_size = decided.swap_size;
     options.ntp = settings.ntp_servers();
     options.apt.main_archive = settings.text("main_archive");
     options.apt.ports_archive = settings.text("ports_archive");
@@ -95,7 +96,7 @@ pub(crate) async fn deploy(
     let machine = if machine.status == Status::Ready {
         let event = Event::Allocate {
             actor: actor.clone(),
-            agent_name: String::new(),
+            agent_name: order.agent_name().to_owned(),
             comment: comment.clone(),
         };
         applied(region.apply(&machine.system_id, &event, Extras::default()).await)?

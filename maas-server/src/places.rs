@@ -2,14 +2,16 @@
 //! them.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use maas_core::machine::Machine;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use crate::api::view::json::{Json, Object};
 use crate::devices::Device;
 use crate::http::Problem;
-use crate::networks::Snapshot;
+use crate::networks::{Once, Snapshot};
 use crate::region::{ApplyError, Region};
 use crate::store::{Document, DocumentError, MachineFilter, Store, StoreError, Stored};
 
@@ -177,6 +179,14 @@ pub(crate) struct Catalogue {
     zones: Vec<Stored<Zone>>,
     pools: Vec<Stored<Pool>>,
     networks: Snapshot,
+    written: Arc<Written>,
+}
+
+/// Places that were shown before: machines share them.
+#[derive(Debug, Default)]
+struct Written {
+    zones: Once<String>,
+    pools: Once<String>,
 }
 
 impl Catalogue {
@@ -186,6 +196,7 @@ impl Catalogue {
             zones: region.store.list().await.map_err(Problem::internal)?,
             pools: region.store.list().await.map_err(Problem::internal)?,
             networks: region.networks().await?,
+            written: Arc::default(),
         })
     }
 
@@ -198,7 +209,7 @@ impl Catalogue {
     #[cfg(test)]
     pub(crate) fn empty() -> Self {
         let networks = Snapshot::new(std::sync::Arc::default());
-        Self { zones: Vec::new(), pools: Vec::new(), networks }
+        Self { zones: Vec::new(), pools: Vec::new(), networks, written: Arc::default() }
     }
 
     /// The networks.
@@ -211,14 +222,24 @@ impl Catalogue {
         named(&self.zones, name)
     }
 
-    /// A resource pool by name.
-    pub(crate) fn pool(&self, name: &str) -> Value {
-        named(&self.pools, name)
+    /// A zone by name, written.
+    pub(crate) fn zone_written(&self, name: &str) -> Arc<Json> {
+        self.written.zones.written(name, || self.zone(name))
+    }
+
+    /// A resource pool by name, written.
+    pub(crate) fn pool_written(&self, name: &str) -> Arc<Json> {
+        self.written.pools.written(name, || named(&self.pools, name))
     }
 
     /// A machine as the API shows it.
     pub(crate) fn show(&self, machine: &Machine) -> Value {
         crate::api::view::machine::full(machine, self)
+    }
+
+    /// A machine as the API shows it, written.
+    pub(crate) fn write(&self, machine: &Machine) -> Object {
+        crate::api::view::machine::written(machine, self)
     }
 }
 

@@ -113,6 +113,7 @@ pub(crate) fn run(id: u64, name: &str, script_type: ScriptType) -> ScriptRun {
         parameters: std::collections::BTreeMap::new(),
         timeout_seconds: 0,
         may_reboot: false,
+        hardware_type: maas_core::commission::script::HardwareType::Node,
     }
 }
 

@@ -7,6 +7,7 @@ use maas_netconfig::yaml;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::script::HardwareType;
 use crate::time::Timestamp;
 
 /// How a script's run stands (MAAS `ScriptStatus`; the numbers are the wire's).
@@ -64,6 +65,9 @@ pub struct ScriptRun {
     pub timeout_seconds: u64,
     /// Whether it may reboot the machine.
     pub may_reboot: bool,
+    /// The part of the machine that the script concerns.
+    #[serde(default)]
+    pub hardware_type: HardwareType,
 }
 
 /// What a signal says of one script.

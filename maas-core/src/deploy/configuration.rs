@@ -23,4 +23,6 @@ pub struct Configuration {
     pub network: Option<Network>,
     /// Kernel parameters that the installed system keeps.
     pub kernel_options: String,
+    /// The size of the swap file in bytes, 0 for none; `None` leaves it to curtin.
+    pub swap_size: Option<u64>,
 }

@@ -11,7 +11,7 @@ use maas_core::machine::{Erase, Event, Machine, Refusal, Status};
 use serde_json::Value;
 
 use super::machines::{MACHINE, find, reply};
-use super::{actor, configuration};
+use super::{actor, configuration, script_parameters};
 use crate::deploy;
 use crate::http::{Operation, Param, Problem, Reply, Request, get, post};
 use crate::nodes::{self, Node};
@@ -41,7 +41,13 @@ const DEPLOY: &[Param] = &[
          closest (default), metadata (forced by a file), metadata-by-kernel (forced by the kernel \
          command line) or packed; an extension.",
     ),
-    Param::optional("agent_name", "The calling program's own name."),
+    Param::optional("agent_name", "The calling program's own name, if this also allocates."),
+    Param::optional("enable_kernel_crash_dump", "Whether a kernel that crashes leaves a dump."),
+    Param::optional("enable_hw_sync", "Accepted; hardware is not synchronised after deployment."),
+    Param::optional("install_kvm", "Must be false."),
+    Param::optional("install_rackd", "Must be false."),
+    Param::optional("register_vmhost", "Must be false."),
+    Param::optional("vcenter_registration", "Accepted; hosts are not registered."),
     COMMENT,
 ];
 
@@ -49,6 +55,13 @@ const RELEASE: &[Param] = &[
     Param::optional("erase", "Whether the disks are wiped first."),
     Param::optional("secure_erase", "By the disks' own secure erase."),
     Param::optional("quick_erase", "Only beginning and end."),
+    Param::repeated("scripts", "Names or tags of release scripts."),
+    Param::optional("force", "Accepted; an owner's release needs no force."),
+    COMMENT,
+];
+
+const POWER_OFF: &[Param] = &[
+    Param::optional("stop_mode", "hard (default) or soft; drivers without soft switch off hard."),
     COMMENT,
 ];
 
@@ -73,7 +86,7 @@ pub(super) fn operations() -> Vec<Operation<Region>> {
         row("lock", "Refuses every change from now on.", &[COMMENT], Action::Lock),
         row("unlock", "Allows changes again.", &[COMMENT], Action::Unlock),
         row("power_on", "Switches on.", &[COMMENT], Action::PowerOn),
-        row("power_off", "Switches off.", &[COMMENT], Action::PowerOff),
+        row("power_off", "Switches off.", POWER_OFF, Action::PowerOff),
         post("MachineHandler", MACHINE, "Merges keys into the owner's data.", set_owner_data)
             .op("set_owner_data"),
         post("MachineHandler", MACHINE, "Merges keys into the owner's data.", set_owner_data)
@@ -170,7 +183,14 @@ async fn command(region: Arc<Region>, request: Request, action: Action) -> Resul
         Action::Lock => Event::Lock { actor, comment },
         Action::Unlock => Event::Unlock { actor, comment },
         Action::PowerOn => Event::PowerOn { actor },
-        Action::PowerOff => Event::PowerOff { actor },
+        Action::PowerOff => {
+            if let Some(mode) = request.fields().filled("stop_mode")?
+                && !["hard", "soft"].contains(&mode)
+            {
+                return Err(super::machines::choice_error("stop_mode", mode));
+            }
+            Event::PowerOff { actor }
+        }
     };
     let result = region.apply(&machine.system_id, &event, extras).await;
     if let (Action::Commission, Err(ApplyError::Refused(Refusal::WrongStatus { status, .. }))) =
@@ -240,9 +260,13 @@ pub(super) async fn release_event(
         (true, false, true) => Erase::Quick,
         (true, false, false) => Erase::Full,
     };
-    let scripts = if erase == Erase::Keep {
-        Vec::new()
+    let mut scripts = if fields.filled("scripts")?.is_some() {
+        chosen(region, machine, request, ScriptType::Release, "scripts").await?
     } else {
+        Vec::new()
+    };
+    scripts.retain(|run| run.name != maas_core::commission::builtin::WIPE_SCRIPT);
+    if erase != Erase::Keep {
         let all = region.scripts().await?;
         let named = Choice::Named(vec![maas_core::commission::builtin::WIPE_SCRIPT.to_owned()]);
         let wipe = choose(&all, ScriptType::Release, &named).map_err(Problem::internal)?;
@@ -250,8 +274,8 @@ pub(super) async fn release_event(
             ("secure_erase".to_owned(), Value::Bool(secure)),
             ("quick_erase".to_owned(), Value::Bool(quick)),
         ]);
-        region.runs(machine, &wipe, &values).await?
-    };
+        scripts.extend(region.runs(machine, &wipe, &values).await?);
+    }
     Ok(Event::Release { actor: actor(request)?, erase, scripts, comment })
 }
 
@@ -267,7 +291,11 @@ async fn chosen(
     let all = region.scripts().await?;
     let chosen = choose(&all, kind, &Choice::from_parameter(joined.as_deref()))
         .map_err(|error| Problem::field(parameter, error.to_string()))?;
-    region.runs(machine, &chosen, &BTreeMap::new()).await
+    let mut told = Vec::new();
+    for script in chosen {
+        told.push((script, script_parameters::read(request.fields(), script, machine)?));
+    }
+    region.runs_with(machine, &told).await
 }
 
 async fn deploy(

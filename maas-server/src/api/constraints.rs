@@ -11,10 +11,19 @@ use crate::http::{Fields, Problem};
 use crate::networks::Snapshot;
 
 /// The constraints that are matched.
-const KNOWN: [&str; 13] = [
+const KNOWN: [&str; 22] = [
     "system_id",
+    "not_system_id",
     "name",
     "arch",
+    "not_arch",
+    "domain",
+    "not_domain",
+    "owner",
+    "not_owner",
+    "power_state",
+    "not_power_state",
+    "not_name",
     "cpu_count",
     "mem",
     "cpu_speed",
@@ -49,6 +58,8 @@ pub(super) struct Constraints {
     system_id: Option<String>,
     name: Option<String>,
     architectures: Vec<String>,
+    /// One of the values of each of these, or none.
+    among: Vec<Among>,
     cpu_count: u32,
     memory: u64,
     cpu_speed: u32,
@@ -62,6 +73,39 @@ pub(super) struct Constraints {
     networks: NetworkConstraints,
     /// As given, for the sentence that says that nothing matches.
     given: Vec<(String, Vec<String>)>,
+}
+
+/// A property that must, or must not, have one of some values.
+#[derive(Debug)]
+struct Among {
+    of: fn(&Machine, &str) -> bool,
+    wanted: bool,
+    values: Vec<String>,
+}
+
+/// The properties that are compared with a list of values: the words for what must and for what
+/// must not be.
+type Property = (Option<&'static str>, &'static str, fn(&Machine, &str) -> bool);
+
+const PROPERTIES: [Property; 6] = [
+    (None, "not_system_id", |machine, value| machine.system_id.as_str() == value),
+    (None, "not_name", |machine, value| is_named(machine, value)),
+    (None, "not_arch", |machine, value| has_architecture(machine, value)),
+    (Some("domain"), "not_domain", |machine, value| machine.domain.eq_ignore_ascii_case(value)),
+    // Whoever is allocated a machine has it then; before, nobody has.
+    (Some("owner"), "not_owner", |machine, value| machine.owner.as_deref() == Some(value)),
+    (Some("power_state"), "not_power_state", |machine, value| {
+        super::view::machine::power_state(machine.power.state) == value
+    }),
+];
+
+fn is_named(machine: &Machine, name: &str) -> bool {
+    name.eq_ignore_ascii_case(&machine.hostname) || name.eq_ignore_ascii_case(&fqdn(machine))
+}
+
+fn has_architecture(machine: &Machine, wanted: &str) -> bool {
+    let wanted = if wanted == "arm" { "armhf" } else { wanted };
+    *wanted == architecture(machine) || wanted.trim_end_matches("/*") == machine.architecture.arch
 }
 
 /// One wanted disk.
@@ -101,8 +145,18 @@ impl Constraints {
             not_in_pool: words("not_in_pool")?,
             storage,
             networks: NetworkConstraints::read(fields, networks)?,
+            among: Vec::new(),
             given: Vec::new(),
         };
+        for (name, not_name, of) in PROPERTIES {
+            for (name, wanted) in [(name, true), (Some(not_name), false)] {
+                let Some(name) = name else { continue };
+                let values = words(name)?;
+                if !values.is_empty() {
+                    constraints.among.push(Among { of, wanted, values });
+                }
+            }
+        }
         for name in fields.names() {
             if KNOWN.contains(&name) || network::NAMES.contains(&name) {
                 let values = fields.texts(name)?.into_iter().map(str::to_owned).collect();
@@ -118,16 +172,9 @@ impl Constraints {
 
     pub(super) fn matches(&self, machine: &Machine, networks: &Snapshot) -> bool {
         let hardware = &machine.hardware;
-        let named = self.name.as_ref().is_none_or(|name| {
-            name.eq_ignore_ascii_case(&machine.hostname)
-                || name.eq_ignore_ascii_case(&fqdn(machine))
-        });
-        let whole = architecture(machine);
+        let named = self.name.as_ref().is_none_or(|name| is_named(machine, name));
         let arch = self.architectures.is_empty()
-            || self.architectures.iter().any(|wanted| {
-                let wanted = if wanted == "arm" { "armhf" } else { wanted };
-                *wanted == whole || wanted.trim_end_matches("/*") == machine.architecture.arch
-            });
+            || self.architectures.iter().any(|wanted| has_architecture(machine, wanted));
         self.system_id.as_ref().is_none_or(|id| id == machine.system_id.as_str())
             && named
             && arch
@@ -140,6 +187,10 @@ impl Constraints {
             && !self.not_in_zone.contains(&machine.zone)
             && self.pool.as_ref().is_none_or(|pool| *pool == machine.pool)
             && !self.not_in_pool.contains(&machine.pool)
+            && self
+                .among
+                .iter()
+                .all(|one| one.values.iter().any(|value| (one.of)(machine, value)) == one.wanted)
             && self.disks(machine).is_some()
             && self.networks.matches(machine, networks)
     }

@@ -7,6 +7,7 @@ use maas_core::machine::{Machine, Status};
 use serde_json::{Map, Value};
 
 use super::machines::MACHINES;
+use super::view::json::Json;
 use super::{actor, zones};
 use crate::http::{Access, Operation, Param, Problem, Reply, Request, get, post};
 use crate::places::Catalogue;
@@ -118,9 +119,9 @@ async fn commission(
     for machine in machines.into_iter().filter(|machine| machine.status == Status::New) {
         let event = super::actions::commission_event(region, &machine, request).await?;
         let result = region.apply(&machine.system_id, &event, Extras::default()).await;
-        accepted.push(catalogue.show(&applied(result)?));
+        accepted.push(catalogue.write(&applied(result)?).end());
     }
-    Reply::json(&accepted)
+    Ok(Reply::json_bytes(Json::list(&accepted).into_bytes()))
 }
 
 async fn set_zone(region: Arc<Region>, request: Request) -> Result<Reply, Problem> {

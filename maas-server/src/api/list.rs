@@ -2,6 +2,7 @@
 //! then the machines, rendered while they are sent.
 
 use std::collections::HashMap;
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 use ::http::{HeaderValue, StatusCode, header};
@@ -10,19 +11,19 @@ use futures_util::stream;
 use http_body::Frame;
 use http_body_util::StreamBody;
 use maas_core::id::SystemId;
-use maas_core::machine::permission::{Permission, allows};
 use maas_core::machine::{Actor, Machine, Status};
 use serde_json::{Map, Value};
 
 use super::actor;
 use super::machines::{MACHINES, mac_or_no_machines};
 use super::view::machine::{architecture, power_state};
+use crate::devices::Device;
 use crate::http::{
     BoxError, Fields, Operation, Param, Problem, Reply, Request, get, if_none_match,
 };
 use crate::places::Catalogue;
 use crate::region::Region;
-use crate::store::{MachineFilter, MachineHead, StoreError};
+use crate::store::{MachineFilter, MachineHead, StoreError, Stored};
 
 /// How many machines one query loads.
 const PAGE: usize = 1024;
@@ -73,32 +74,77 @@ async fn list_allocated(region: Arc<Region>, request: Request) -> Result<Reply, 
 }
 
 async fn answer(region: Arc<Region>, request: Request, wanted: Wanted) -> Result<Reply, Problem> {
-    let actor = actor(&request)?;
-    let store = &region.store;
-    let stamp = store.documents_stamp().await.map_err(Problem::internal)?;
-    let mut heads = Vec::new();
-    if !wanted.nothing {
-        heads = store.machine_heads(&wanted.filter).await.map_err(Problem::internal)?;
-        heads.retain(|head| may_see(&actor, head));
-        if !wanted.rest.is_empty() {
-            heads = narrowed(&region, heads, &wanted.rest).await?;
-        }
+    let stamp = region.store.documents_stamp().await.map_err(Problem::internal)?;
+    let heads = wanted.heads(&region, &actor(&request)?).await?;
+    let heads = wanted.cut(heads);
+    send(region, &request, stamp, Contents { heads, devices: Vec::new(), fields: wanted.fields })
+        .await
+}
+
+/// The machines and then these devices, all of which the caller may see.
+pub(super) async fn with_devices(
+    region: Arc<Region>,
+    request: &Request,
+    devices: Vec<Stored<Device>>,
+) -> Result<Reply, Problem> {
+    let wanted = Wanted::read(request.fields())?;
+    let stamp = region.store.documents_stamp().await.map_err(Problem::internal)?;
+    let heads = wanted.heads(&region, &actor(request)?).await?;
+    let before = heads.len();
+    let heads = wanted.cut(heads);
+    let left = wanted.limit.unwrap_or(usize::MAX) - heads.len();
+    let past = wanted.offset.saturating_sub(before);
+    let devices = devices.into_iter().skip(past).take(left).collect();
+    send(region, request, stamp, Contents { heads, devices, fields: wanted.fields }).await
+}
+
+/// The machines with a tag that the caller may see.
+pub(super) async fn with_tag(
+    region: Arc<Region>,
+    request: &Request,
+    tag: String,
+) -> Result<Reply, Problem> {
+    let mut wanted = Wanted::read(request.fields())?;
+    wanted.filter.tags.push(tag);
+    let stamp = region.store.documents_stamp().await.map_err(Problem::internal)?;
+    let heads = wanted.heads(&region, &actor(request)?).await?;
+    let heads = wanted.cut(heads);
+    send(region, request, stamp, Contents { heads, devices: Vec::new(), fields: wanted.fields })
+        .await
+}
+
+/// What an answer holds.
+struct Contents {
+    heads: Vec<MachineHead>,
+    devices: Vec<Stored<Device>>,
+    fields: Vec<String>,
+}
+
+async fn send(
+    region: Arc<Region>,
+    request: &Request,
+    stamp: String,
+    contents: Contents,
+) -> Result<Reply, Problem> {
+    let Contents { heads, devices, fields } = contents;
+    let mut world = stamp.clone();
+    for device in &devices {
+        let _ = write!(world, "/{}:{}", device.id, device.version);
     }
-    let heads: Vec<MachineHead> =
-        heads.into_iter().skip(wanted.offset).take(wanted.limit.unwrap_or(usize::MAX)).collect();
-    let tag = region.shown.tag(&stamp, &heads, &wanted.fields);
+    let tag = region.shown.tag(&world, &heads, &fields);
     let tag_value = HeaderValue::from_str(&tag).map_err(Problem::internal)?;
     if request.header(&header::IF_NONE_MATCH).is_some_and(|sent| if_none_match(sent, &tag)) {
         return Ok(Reply::empty(StatusCode::NOT_MODIFIED).header(header::ETAG, tag_value));
     }
     let catalogue = Catalogue::load(&region).await?;
-    let short = heads.len() <= SHORT;
+    let short = heads.len() + devices.len() <= SHORT;
     let mut listing = Listing {
         region: Arc::clone(&region),
         catalogue,
-        fields: wanted.fields,
+        fields,
         stamp,
         heads: heads.into_iter(),
+        devices: devices.into_iter(),
         page: Vec::new().into_iter(),
         state: State::Begins,
     };
@@ -122,26 +168,9 @@ async fn answer(region: Arc<Region>, request: Request, wanted: Wanted) -> Result
 }
 
 /// What [`maas_core::machine::Permission::View`] says, by the head alone.
-fn may_see(actor: &Actor, head: &MachineHead) -> bool {
+pub(super) fn may_see(actor: &Actor, head: &MachineHead) -> bool {
     actor.role == maas_core::machine::Role::Admin
         || head.owner.as_ref().is_none_or(|owner| *owner == actor.username)
-}
-
-/// The machines that the caller may see and that match the filters.
-pub(super) async fn matching(
-    region: &Region,
-    actor: &Actor,
-    fields: &Fields,
-) -> Result<Vec<Machine>, Problem> {
-    let wanted = Wanted::read(fields)?;
-    if wanted.nothing {
-        return Ok(Vec::new());
-    }
-    let mut machines = region.store.machines(&wanted.filter).await.map_err(Problem::internal)?;
-    machines.retain(|machine| {
-        allows(actor, machine, Permission::View) && wanted.rest.iter().all(|one| one.holds(machine))
-    });
-    Ok(machines)
 }
 
 /// The heads of machines that also match what no query can ask.
@@ -173,6 +202,7 @@ struct Listing {
     fields: Vec<String>,
     stamp: String,
     heads: std::vec::IntoIter<MachineHead>,
+    devices: std::vec::IntoIter<Stored<Device>>,
     page: std::vec::IntoIter<Item>,
     state: State,
 }
@@ -189,6 +219,7 @@ enum State {
 enum Item {
     Rendered(Bytes),
     Loaded(Box<Machine>),
+    Device(Box<Device>),
 }
 
 impl Listing {
@@ -227,6 +258,11 @@ impl Listing {
                 .collect();
             self.page = items.into_iter();
         }
+        if self.page.len() == 0 {
+            let rest = self.devices.by_ref().take(PAGE);
+            let items: Vec<Item> = rest.map(|one| Item::Device(Box::new(one.value))).collect();
+            self.page = items.into_iter();
+        }
         Ok(())
     }
 
@@ -253,14 +289,19 @@ impl Listing {
             match item {
                 Item::Rendered(bytes) => chunk.extend_from_slice(&bytes),
                 Item::Loaded(machine) => {
-                    let view = self.catalogue.show(&machine);
+                    let view = self.catalogue.write(&machine);
                     if self.fields.is_empty() {
-                        let bytes = Bytes::from(serde_json::to_vec(&view)?);
+                        let bytes = Bytes::from(view.end().into_bytes());
                         chunk.extend_from_slice(&bytes);
                         self.region.shown.keep(&machine, &self.stamp, bytes);
                     } else {
-                        serde_json::to_writer(&mut chunk, &only(view, &self.fields))?;
+                        chunk.extend_from_slice(view.only(&self.fields).bytes());
                     }
+                }
+                Item::Device(device) => {
+                    let view = self.catalogue.show_device(&device);
+                    let view = if self.fields.is_empty() { view } else { only(view, &self.fields) };
+                    serde_json::to_writer(&mut chunk, &view)?;
                 }
             }
         }
@@ -380,6 +421,26 @@ fn simple_word(status: Status) -> &'static str {
 }
 
 impl Wanted {
+    /// The heads of the machines that match and that the actor may see.
+    async fn heads(&self, region: &Region, actor: &Actor) -> Result<Vec<MachineHead>, Problem> {
+        if self.nothing {
+            return Ok(Vec::new());
+        }
+        let heads = region.store.machine_heads(&self.filter).await;
+        let mut heads = heads.map_err(Problem::internal)?;
+        heads.retain(|head| may_see(actor, head));
+        if self.rest.is_empty() {
+            return Ok(heads);
+        }
+        narrowed(region, heads, &self.rest).await
+    }
+
+    /// The part of the list that was asked for.
+    fn cut(&self, heads: Vec<MachineHead>) -> Vec<MachineHead> {
+        let most = self.limit.unwrap_or(usize::MAX);
+        heads.into_iter().skip(self.offset).take(most).collect()
+    }
+
     fn read(fields: &Fields) -> Result<Self, Problem> {
         let words = |name: &str| -> Result<Vec<String>, Problem> {
             Ok(fields.words(name)?.into_iter().map(str::to_owned).collect())

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use maas_core::id::SystemId;
 use maas_core::machine::new::normal_mac;
 use maas_core::machine::permission::{Permission, allows};
-use maas_core::machine::{Event, Machine, PowerState};
+use maas_core::machine::{Event, Machine, Power, PowerState};
 use maas_core::secret::Secret;
 use serde_json::json;
 
@@ -33,6 +33,11 @@ pub(super) fn operations() -> Vec<Operation<Region>> {
             .params(&[
                 Param::optional("cpu_count", "The number of processors, until commissioned again."),
                 Param::optional("memory", "The memory in MiB, until commissioned again."),
+                Param::optional(
+                    "swap_size",
+                    "The size of the swap file, in bytes or with a suffix such as 4G; 0 for none, \
+                     empty for the installer's choice.",
+                ),
                 Param::optional("power_parameters_skip_check", "Takes any power parameters."),
             ]),
         delete("MachineHandler", MACHINE, "Deletes a machine.", remove).access(Access::Admin),
@@ -67,7 +72,7 @@ pub(super) async fn find(
 
 /// A machine as an answer.
 pub(super) async fn reply(region: &Region, machine: &Machine) -> Result<Reply, Problem> {
-    Reply::json(&Catalogue::load(region).await?.show(machine))
+    Ok(Reply::json_bytes(Catalogue::load(region).await?.write(machine).end().into_bytes()))
 }
 
 /// The complaint about a name that is none of the choices.
@@ -115,28 +120,40 @@ async fn update(region: Arc<Region>, request: Request) -> Result<Reply, Problem>
     let min_hwe_kernel = text("min_hwe_kernel")?;
     let cpu_count = fields.number::<u32>("cpu_count")?;
     let memory = fields.number::<u64>("memory")?;
-    let mut power = machine.power.clone();
-    if let Some(driver) = &driver {
-        if *driver != power.driver {
-            power.parameters = Secret::default();
-            power.state = PowerState::Unknown;
-        }
-        power.driver.clone_from(driver);
-    }
-    if !given.is_empty() {
-        let mut all = power.parameters.expose().clone();
-        all.extend(given);
-        power.parameters = Secret::new(all);
-    }
+    let swap_size = match fields.text("swap_size")? {
+        None => None,
+        Some("") => Some(None),
+        Some(text) => Some(Some(bytes(text).ok_or_else(|| {
+            Problem::field("swap_size", "Expected a number of bytes, or one with K, M, G or T.")
+        })?)),
+    };
     let unchecked = fields.flag("power_parameters_skip_check")?.unwrap_or(false);
-    if power != machine.power && !unchecked {
-        region
-            .drivers
-            .check(&power.driver, power.parameters.expose())
-            .map_err(|error| Problem::field("power_type", error.to_string()))?;
-    }
+    // Of the machine as it is stored when the change is: of two changes at once none is lost.
+    let powered = |power: &Power| -> Power {
+        let mut power = power.clone();
+        if let Some(driver) = &driver {
+            if *driver != power.driver {
+                power.parameters = Secret::default();
+                power.state = PowerState::Unknown;
+            }
+            power.driver.clone_from(driver);
+        }
+        if !given.is_empty() {
+            let mut all = power.parameters.expose().clone();
+            all.extend(given.clone());
+            power.parameters = Secret::new(all);
+        }
+        power
+    };
     let changed = region
-        .edit::<ApplyError>(&machine.system_id, |machine| {
+        .edit::<Problem>(&machine.system_id, |machine| {
+            let power = powered(&machine.power);
+            if power != machine.power && !unchecked {
+                region
+                    .drivers
+                    .check(&power.driver, power.parameters.expose())
+                    .map_err(|error| Problem::field("power_type", error.to_string()))?;
+            }
             let set = |slot: &mut String, value: &Option<String>| {
                 if let Some(value) = value {
                     slot.clone_from(value);
@@ -157,12 +174,27 @@ async fn update(region: Arc<Region>, request: Request) -> Result<Reply, Problem>
             if let Some(memory) = memory {
                 machine.hardware.memory = memory;
             }
-            machine.power.driver.clone_from(&power.driver);
-            machine.power.parameters.clone_from(&power.parameters);
+            if let Some(swap_size) = swap_size {
+                machine.configuration.swap_size = swap_size;
+            }
+            machine.power = power;
             Ok(Vec::new())
         })
         .await?;
     reply(&region, &changed).await
+}
+
+/// Bytes, as a number or with a suffix by powers of 1000.
+fn bytes(text: &str) -> Option<u64> {
+    let text = text.trim();
+    let (digits, unit) = match text.char_indices().next_back()? {
+        (_, last) if last.is_ascii_digit() => (text, 1),
+        (at, last) => {
+            let power = "KMGTP".find(last.to_ascii_uppercase())? + 1;
+            (text.get(..at)?, 1000_u64.checked_pow(u32::try_from(power).ok()?)?)
+        }
+    };
+    digits.trim().parse::<u64>().ok()?.checked_mul(unit)
 }
 
 /// The domain that a form names, if it names one.

@@ -27,6 +27,7 @@ mod nodes;
 mod possible;
 mod preseeds;
 mod results;
+mod script_parameters;
 mod scripts;
 mod settings;
 mod ssh_import;

@@ -26,6 +26,9 @@ pub(super) fn operations() -> Vec<Operation<Region>> {
             Param::repeated("domain", "DNS domains."),
             Param::repeated("zone", "Zones."),
             Param::optional("agent_name", "The agent name."),
+            Param::optional("limit", "At most so many; an extension."),
+            Param::optional("offset", "How many are left out at the beginning; an extension."),
+            Param::repeated("fields", "Only these keys of each node; an extension."),
         ]),
         post("NodesHandler", NODES, "Puts machines and devices into a zone.", set_zone)
             .op("set_zone")
@@ -48,21 +51,19 @@ pub(super) fn operations() -> Vec<Operation<Region>> {
 
 async fn all(region: Arc<Region>, request: Request) -> Result<Reply, Problem> {
     let actor = actor(&request)?;
-    let catalogue = Catalogue::load(&region).await?;
-    let machines = list::matching(&region, &actor, request.fields()).await?;
     let devices = devices::matching(&region, &actor, request.fields()).await?;
-    let mut shown: Vec<Value> = machines.iter().map(|one| catalogue.show(one)).collect();
-    shown.extend(devices.iter().map(|device| catalogue.show_device(&device.value)));
-    Reply::json(&shown)
+    list::with_devices(region, &request, devices).await
 }
 
 async fn read(region: Arc<Region>, request: Request) -> Result<Reply, Problem> {
     let node = nodes::find(&region, &request, Permission::View).await?;
     let catalogue = Catalogue::load(&region).await?;
-    Reply::json(&match &node {
-        Node::Machine(machine) => catalogue.show(machine),
-        Node::Device(device) => catalogue.show_device(&device.value),
-    })
+    match &node {
+        Node::Machine(machine) => {
+            Ok(Reply::json_bytes(catalogue.write(machine).end().into_bytes()))
+        }
+        Node::Device(device) => Reply::json(&catalogue.show_device(&device.value)),
+    }
 }
 
 async fn remove(region: Arc<Region>, request: Request) -> Result<Reply, Problem> {

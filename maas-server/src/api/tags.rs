@@ -2,17 +2,16 @@
 
 use std::sync::Arc;
 
-use maas_core::machine::permission::{Permission, allows};
 use serde_json::{Value, json};
 
-use super::actor;
+use super::list;
 use super::zones::busy;
 use crate::http::{
     Access, FieldErrors, Fields, Operation, Param, Problem, Reply, Request, delete, get, post, put,
 };
-use crate::places::{self, Catalogue, Tag};
+use crate::places::{self, Tag};
 use crate::region::{ApplyError, Region};
-use crate::store::{DocumentError, MachineFilter, Stored};
+use crate::store::{DocumentError, Stored};
 
 const TAGS: &str = "/MAAS/api/2.0/tags/";
 const TAG: &str = "/MAAS/api/2.0/tags/{name}/";
@@ -146,12 +145,7 @@ async fn remove(region: Arc<Region>, request: Request) -> Result<Reply, Problem>
 
 async fn machines(region: Arc<Region>, request: Request) -> Result<Reply, Problem> {
     let tag = find(&region, &request).await?;
-    let actor = actor(&request)?;
-    let filter = MachineFilter { tags: vec![tag.value.name], ..MachineFilter::all() };
-    let machines = region.store.machines(&filter).await.map_err(Problem::internal)?;
-    let catalogue = Catalogue::load(&region).await?;
-    let visible = machines.iter().filter(|machine| allows(&actor, machine, Permission::View));
-    Reply::json(&visible.map(|machine| catalogue.show(machine)).collect::<Vec<_>>())
+    list::with_tag(region, &request, tag.value.name).await
 }
 
 /// Tags are given to machines only, so no other node ever has one.

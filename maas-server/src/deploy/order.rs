@@ -18,6 +18,7 @@ const DATASOURCES: [(&str, DatasourceChoice); 4] = [
 #[derive(Debug)]
 pub(crate) struct Order {
     options: DeploymentOptions,
+    agent_name: String,
     open: bool,
 }
 
@@ -64,12 +65,18 @@ impl Order {
                 }
             }
         }
+        let agent_name = errors.collect(fields.text("agent_name")).unwrap_or_default().to_owned();
         options.user_data = fields
             .value("user_data")
             .filter(|value| !value.content.is_empty())
             .map(|value| Secret::new(decode_upload(&value.content)));
         errors.done()?;
-        Ok(Self { options, open })
+        Ok(Self { options, agent_name, open })
+    }
+
+    /// The calling program's own name, for a machine that the deployment allocates.
+    pub(super) fn agent_name(&self) -> &str {
+        &self.agent_name
     }
 
     /// Whether neither an operating system nor a series was asked for.

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use maas_core::machine::Role as CoreRole;
 use maas_core::secret::Secret;
 
-use super::Region;
+use super::{Region, kept_nonces};
 use crate::clock;
 use crate::entropy;
 use crate::http::{
-    Access, Authenticator, Caller, Credentials, Identified, NodeCaller, NonceWindow, OauthError,
-    Problem, Request, Role, UserCaller,
+    Access, Authenticator, Caller, Credentials, Identified, NodeCaller, NonceError, NonceWindow,
+    OauthError, Problem, Request, Role, UserCaller,
 };
 use crate::sessions;
 use crate::store::User;
@@ -20,7 +20,8 @@ use crate::store::User;
 ///
 /// Nonces from before the start are not known, so nothing that a user signed before the start is
 /// accepted: a request that somebody recorded then cannot be sent again now. A client whose clock
-/// is late by some seconds waits as many seconds after a restart. Machines are spared: their clocks
+/// is late by some seconds waits as many seconds after a restart. The nonces of users whose clocks
+/// are early are kept in the store as well ([`kept_nonces`]). Machines are spared: their clocks
 /// are often late, and what they say counts once however often it is said.
 #[derive(Debug, Clone)]
 pub struct OauthAuthenticator {
@@ -61,6 +62,9 @@ impl Authenticator<Region> for OauthAuthenticator {
             credentials.check_signature(holder.token_secret.expose())?;
             // Only good credentials use up nonces: strangers cannot fill the memory.
             self.nonces.check(&credentials, now).map_err(OauthError::from)?;
+            if is_person && !kept_nonces::is_new(region, &credentials, now).await? {
+                return Err(OauthError::from(NonceError { nonce: credentials.nonce }).into());
+            }
             Ok(holder.caller)
         })
     }

@@ -2,6 +2,7 @@
 
 mod authenticator;
 mod controller;
+mod kept_nonces;
 pub(crate) mod scripts;
 pub(crate) mod shown;
 

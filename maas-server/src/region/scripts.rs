@@ -108,9 +108,23 @@ impl Region {
         scripts: &[&Script],
         values: &BTreeMap<String, Value>,
     ) -> Result<Vec<ScriptRun>, Problem> {
+        let told: Vec<_> = scripts.iter().map(|script| (*script, values.clone())).collect();
+        self.runs_with(machine, &told).await
+    }
+
+    /// As [`Region::runs`], with parameters of its own for each script.
+    ///
+    /// # Errors
+    ///
+    /// The database's failure.
+    pub async fn runs_with(
+        &self,
+        machine: &Machine,
+        scripts: &[(&Script, BTreeMap<String, Value>)],
+    ) -> Result<Vec<ScriptRun>, Problem> {
         let mut runs: Vec<ScriptRun> = scripts
             .iter()
-            .flat_map(|script| script.runs(&machine.hardware, values, || 0))
+            .flat_map(|(script, values)| script.runs(&machine.hardware, values, || 0))
             .collect();
         if runs.is_empty() {
             return Ok(runs);

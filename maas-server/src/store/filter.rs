@@ -97,8 +97,9 @@ pub struct MachineHead {
 }
 
 /// The kinds of documents that no machine's view is made from; they change often.
-pub(crate) const UNSEEN: [&str; 11] = [
+pub(crate) const UNSEEN: [&str; 12] = [
     "session",
+    "nonce",
     "file",
     "file-content",
     "script",

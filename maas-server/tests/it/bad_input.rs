@@ -390,5 +390,6 @@ fn waiting_run() -> ScriptRun {
         parameters: std::collections::BTreeMap::new(),
         timeout_seconds: 300,
         may_reboot: false,
+        hardware_type: maas_core::commission::script::HardwareType::Node,
     }
 }

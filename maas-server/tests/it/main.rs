@@ -9,6 +9,7 @@ mod browser;
 mod faults;
 mod fuzz;
 mod fuzz_targets;
+mod golden;
 mod images;
 mod interfaces;
 mod kills;

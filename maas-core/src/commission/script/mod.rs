@@ -190,6 +190,7 @@ impl Script {
             parameters,
             timeout_seconds,
             may_reboot: self.may_reboot,
+            hardware_type: self.hardware_type,
         }
     }
 

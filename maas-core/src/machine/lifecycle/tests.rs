@@ -147,6 +147,7 @@ fn run(id: u64, name: &str, script_type: ScriptType) -> ScriptRun {
         parameters: BTreeMap::new(),
         timeout_seconds: 0,
         may_reboot: false,
+        hardware_type: crate::commission::script::HardwareType::Node,
     }
 }
 

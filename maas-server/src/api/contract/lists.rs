@@ -149,3 +149,172 @@ async fn a_long_list_is_streamed_and_says_the_same_as_short_ones() {
     }
     assert_eq!(long.json().as_array().unwrap(), &pieces);
 }
+
+/// Lists that must cost the same whatever their length.
+const LISTS: [&str; 24] = [
+    "machines/",
+    "machines/?fields=hostname,interface_set",
+    "machines/?tags=gpu&pool=default&zone=default&status=allocated",
+    "machines/?not_tags=none&power_state=unknown",
+    "machines/?op=list_allocated",
+    "machines/?op=power_parameters",
+    "nodes/",
+    "devices/",
+    "tags/",
+    "tags/gpu/?op=machines",
+    "tags/gpu/?op=nodes",
+    "zones/",
+    "resourcepools/",
+    "users/",
+    "fabrics/",
+    "fabrics/0/vlans/",
+    "spaces/",
+    "subnets/",
+    "subnets/10.0.0.0%2F16/?op=ip_addresses",
+    "subnets/10.0.0.0%2F16/?op=statistics&include_ranges=true",
+    "ipaddresses/?all=true",
+    "ipranges/",
+    "domains/",
+    "events/?op=query&limit=1000&hostname=&zone=default",
+];
+
+/// Adds machines with owner, tags, disks, interfaces with static addresses, history; devices,
+/// subnets, ranges, zones and pools.
+async fn populate(world: &World, count: std::ops::Range<usize>) {
+    for number in count {
+        let machine = world
+            .machine(Status::Ready, |machine| {
+                furnished(machine);
+                machine.tags.insert("gpu".to_owned());
+                for (at, interface) in machine.hardware.interfaces.iter_mut().enumerate() {
+                    interface.mac_address = Some(format!("52:54:00:{at:02x}:00:{number:02x}"));
+                }
+                let found = machine.hardware.clone();
+                machine.learn(&found, &maas_core::machine::interface::NetworkFacts::default());
+            })
+            .await;
+        let id = &machine.system_id;
+        let interface = machine.interfaces.iter().next().unwrap().id;
+        let mac = format!("52:54:01:00:00:{number:02x}");
+        for (path, form) in [
+            (
+                format!("nodes/{id}/interfaces/{interface}/?op=link_subnet"),
+                vec![("mode", "STATIC"), ("subnet", "10.0.0.0/16")],
+            ),
+            ("machines/?op=allocate".to_owned(), vec![("system_id", id.as_str())]),
+            ("devices/".to_owned(), vec![("mac_addresses", mac.as_str())]),
+            ("subnets/".to_owned(), vec![("cidr", &*format!("10.{}.0.0/16", number + 1))]),
+            ("zones/".to_owned(), vec![("name", &*format!("zone{number}"))]),
+            ("resourcepools/".to_owned(), vec![("name", &*format!("pool{number}"))]),
+        ] {
+            let answer = world.post(&path, &form).await;
+            assert!(answer.status.is_success(), "{path} {form:?}: {}", answer.text());
+        }
+    }
+}
+
+#[tokio::test]
+async fn no_list_costs_more_queries_for_being_longer() {
+    let world = World::new().await;
+    for (path, form) in [
+        ("tags/", [("name", "gpu")]),
+        ("tags/", [("name", "none")]),
+        ("subnets/", [("cidr", "10.0.0.0/16")]),
+    ] {
+        assert_eq!(world.post(path, &form).await.status, 200);
+    }
+    let mut costs = Vec::new();
+    for range in [0..10, 10..200] {
+        populate(&world, range).await;
+        let mut row = BTreeMap::new();
+        for path in LISTS {
+            // Nothing that was written before is still good.
+            let told = [("description", path)];
+            let changed = world.call("root", "PUT", "zones/zone0/", &told).await;
+            assert_eq!(changed.status, 200, "{}", changed.text());
+            let (answer, calls) = cost(&world, path).await;
+            let length = match answer.json() {
+                Value::Array(list) => list.len(),
+                Value::Object(map) => {
+                    map.get("count").and_then(Value::as_u64).unwrap_or(0) as usize
+                }
+                other => panic!("{path}: {other}"),
+            };
+            row.insert(path, (length, calls));
+        }
+        costs.push(row);
+    }
+    for path in LISTS {
+        let ((few, before), (many, after)) = (&costs[0][path], &costs[1][path]);
+        assert_eq!(before, after, "{path}: {few} and {many} members");
+    }
+    for path in ["machines/", "nodes/", "devices/", "subnets/", "ipaddresses/?all=true"] {
+        assert!(costs[1][path].0 >= 200, "{path}: {}", costs[1][path].0);
+    }
+    // All that a list of machines asks: what changed, who there is, the machines, what is around
+    // them.
+    assert!(costs[1]["machines/"].1.values().sum::<usize>() <= 8, "{:?}", costs[1]["machines/"]);
+}
+
+#[tokio::test]
+async fn a_machine_is_the_same_text_in_every_list_and_by_itself() {
+    let world = World::new().await;
+    world.post("tags/", &[("name", "gpu")]).await;
+    world.post("subnets/", &[("cidr", "10.0.0.0/16")]).await;
+    populate(&world, 0..3).await;
+    let machines = world.region.store.machines(&crate::store::MachineFilter::all()).await.unwrap();
+    let mut texts = Vec::new();
+    for machine in &machines {
+        for root in ["machines", "nodes"] {
+            let one = world.get(&format!("{root}/{}/", machine.system_id)).await.text();
+            assert!(one.contains(&*machine.hostname), "{one}");
+            if root == "machines" {
+                texts.push(one);
+            } else {
+                assert_eq!(texts.last(), Some(&one));
+            }
+        }
+    }
+    let whole = format!("[{}]", texts.join(","));
+    // Cold and then from what was written before.
+    for path in ["machines/", "machines/", "tags/gpu/?op=machines", "machines/?op=list_allocated"] {
+        assert_eq!(world.get(path).await.text(), whole, "{path}");
+    }
+    let nodes = world.get("nodes/").await.text();
+    assert!(nodes.starts_with(whole.trim_end_matches(']')), "the devices come after them");
+    let part = world.get("machines/?fields=resource_uri,zone,nothing,zone&limit=1").await;
+    let whole: Value = serde_json::from_str(&texts[0]).unwrap();
+    let expected = serde_json::json!([
+        {"resource_uri": whole["resource_uri"], "zone": whole["zone"]}
+    ]);
+    assert_eq!(part.json(), expected);
+}
+
+#[tokio::test]
+async fn nodes_are_counted_over_machines_and_devices() {
+    let world = World::new().await;
+    world.post("tags/", &[("name", "gpu")]).await;
+    world.post("subnets/", &[("cidr", "10.0.0.0/16")]).await;
+    populate(&world, 0..3).await;
+    let ids = |list: &Value| -> Vec<String> {
+        let list = list.as_array().unwrap().iter();
+        list.map(|one| one["system_id"].as_str().unwrap().to_owned()).collect()
+    };
+    let all = ids(&world.get("nodes/").await.json());
+    assert_eq!(all.len(), 6);
+    for (offset, limit) in [(0, 2), (2, 2), (3, 2), (5, 9), (6, 1), (9, 1), (0, 0)] {
+        let path = format!("nodes/?offset={offset}&limit={limit}&fields=system_id");
+        let end = (offset + limit).min(6);
+        assert_eq!(ids(&world.get(&path).await.json()), all[offset.min(6)..end.max(offset.min(6))]);
+    }
+    let first = world.get("nodes/").await;
+    let tag = first.header(header::ETAG).to_owned();
+    assert_eq!(again(&world, "nodes/", &tag).await.0.status, 304);
+    let device = all.last().unwrap();
+    let renamed = [("hostname", "renamed")];
+    assert_eq!(
+        world.call("root", "PUT", &format!("devices/{device}/"), &renamed).await.status,
+        200
+    );
+    assert_eq!(again(&world, "nodes/", &tag).await.0.status, 200);
+}

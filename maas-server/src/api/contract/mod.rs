@@ -9,6 +9,7 @@ mod counting;
 mod lists;
 mod resources;
 mod statuses;
+mod transitions;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -23,7 +24,7 @@ use tempfile::TempDir;
 
 use self::counting::Counting;
 use crate::config::Config;
-use crate::http::{Api, ApiTitle, Connection, Limits};
+use crate::http::{Api, ApiTitle, Connection, Limits, Operation};
 use crate::images::Images;
 use crate::region::{OauthAuthenticator, Region};
 use crate::store::{self, ApiKey, Store};
@@ -36,6 +37,12 @@ struct World {
     store: Arc<Counting>,
     keys: [(&'static str, ApiKey); 3],
     _dir: TempDir,
+}
+
+fn api(region: &Arc<Region>, rows: Vec<Operation<Region>>) -> Api<Region> {
+    let title = ApiTitle { title: "MAAS".into(), version: "2.0".into(), doc: "Machines.".into() };
+    Api::new(Arc::clone(region), rows, OauthAuthenticator::default(), title, Limits::default())
+        .unwrap()
 }
 
 /// What came back.
@@ -70,16 +77,7 @@ impl World {
         let images = Images::open(dir.path().join("images"), &*kept).await.unwrap();
         let address = ([127, 0, 0, 1], 5248).into();
         let region = Arc::new(Region::new(kept, images, Config::default(), address, None));
-        let title =
-            ApiTitle { title: "MAAS".into(), version: "2.0".into(), doc: "Machines.".into() };
-        let api = Api::new(
-            Arc::clone(&region),
-            super::operations(),
-            OauthAuthenticator::default(),
-            title,
-            Limits::default(),
-        )
-        .unwrap();
+        let api = api(&region, super::operations());
         let mut keys = Vec::new();
         for (name, role) in [("root", Role::Admin), ("ann", Role::User), ("bob", Role::User)] {
             let password = Secret::new(format!("password of {name}"));
@@ -88,6 +86,11 @@ impl World {
         }
         let keys = keys.try_into().unwrap_or_else(|_| unreachable!());
         Self { api, region, store, keys, _dir: dir }
+    }
+
+    /// The same region as a program that was started again sees it.
+    fn restarted(&self) -> Api<Region> {
+        api(&self.region, super::operations())
     }
 
     fn sign(&self, user: &str) -> String {

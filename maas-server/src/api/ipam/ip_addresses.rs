@@ -9,9 +9,11 @@ use maas_core::machine::new::normal_mac;
 use serde_json::{Value, json};
 
 use super::super::{actor, dates, view::network};
+use super::holders::Holders;
 use super::{address, change, networks, required_address, subnet};
 use crate::http::{Fields, Operation, Param, Problem, Reply, Request, get, post};
 use crate::ipam::{self, Claim};
+use crate::networks::Snapshot;
 use crate::region::Region;
 use crate::store::Stored;
 
@@ -58,14 +60,23 @@ async fn list(region: Arc<Region>, request: Request) -> Result<Reply, Problem> {
     let mine = |lease: &Lease| {
         lease.alloc_type == AllocType::UserReserved && lease.user.as_deref() == Some(owner)
     };
-    let networks = networks(&region).await?;
     let mut leases = ipam::leases(&*region.store).await.map_err(Problem::internal)?;
     leases.retain(|lease| {
         (all || mine(&lease.value)) && ip.is_none_or(|wanted| wanted == lease.value.ip)
     });
     leases.sort_by_key(|lease| lease.value.ip);
-    let views: Vec<Value> = leases.iter().map(|lease| view(&networks, lease)).collect();
-    Reply::json(&views)
+    Reply::json(&views(&region, &leases).await?)
+}
+
+/// Addresses with who has them.
+async fn views(region: &Region, leases: &[Stored<Lease>]) -> Result<Vec<Value>, Problem> {
+    let networks = region.networks().await?;
+    let mut views = Vec::with_capacity(leases.len());
+    for some in leases.chunks(Holders::AT_ONCE) {
+        let holders = Holders::load(region, some).await?;
+        views.extend(some.iter().map(|lease| view(&networks, &holders, &lease.value)));
+    }
+    Ok(views)
 }
 
 async fn reserve(region: Arc<Region>, request: Request) -> Result<Reply, Problem> {
@@ -102,7 +113,7 @@ async fn reserve(region: Arc<Region>, request: Request) -> Result<Reply, Problem
         ipam::lease::free(&*region.store, &lease).await.map_err(Problem::internal)?;
         return Err(problem);
     }
-    Reply::json(&view(&networks, &lease))
+    Reply::json(&views(&region, std::slice::from_ref(&lease)).await?.pop())
 }
 
 /// The name and domain that a form gives the address.
@@ -190,13 +201,12 @@ fn unpublish(networks: &mut Networks, ip: &IpAddr) -> Result<(), Problem> {
     Ok(())
 }
 
-fn view(networks: &Networks, lease: &Stored<Lease>) -> Value {
-    let lease = &lease.value;
+fn view(networks: &Snapshot, holders: &Holders, lease: &Lease) -> Value {
     json!({
         "ip": lease.ip, "alloc_type": lease.alloc_type as u8,
         "alloc_type_name": lease.alloc_type.name(), "created": dates::iso(lease.created),
-        "subnet": network::subnet(networks, lease.subnet_id),
-        "owner": lease.user.as_deref().map(network::user), "interface_set": [],
-        "resource_uri": ADDRESSES,
+        "subnet": networks.subnet(lease.subnet_id),
+        "owner": lease.user.as_deref().map(network::user),
+        "interface_set": holders.interfaces(lease, networks), "resource_uri": ADDRESSES,
     })
 }

@@ -5,6 +5,7 @@ mod dns_records;
 mod dns_resources;
 mod domains;
 mod fabrics;
+mod holders;
 mod ip_addresses;
 mod ip_ranges;
 mod reserved_ips;

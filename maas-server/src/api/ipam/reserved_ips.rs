@@ -1,8 +1,9 @@
 //! Addresses that DHCP keeps for a MAC address.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
-use maas_core::ipam::{Networks, ReservedIp};
+use maas_core::ipam::{Holder, Networks, ReservedIp};
 use maas_netconfig::Mac;
 
 use super::super::view::network;
@@ -10,6 +11,7 @@ use super::{change, id, missing, networks, required_address, set_text, subnet};
 use crate::http::{
     Access, Fields, Operation, Param, Problem, Reply, Request, delete, get, post, put,
 };
+use crate::ipam;
 use crate::region::Region;
 
 const RESERVED: &str = "/MAAS/api/2.0/reservedips/";
@@ -45,6 +47,8 @@ async fn list(region: Arc<Region>, _: Request) -> Result<Reply, Problem> {
 }
 
 async fn create(region: Arc<Region>, request: Request) -> Result<Reply, Problem> {
+    let ip = required_address(request.fields(), "ip")?;
+    refuse_held(&region, &request, &ip).await?;
     let (id, networks) = change(&region, |networks| {
         let fields = request.fields();
         let ip = required_address(fields, "ip")?;
@@ -59,7 +63,37 @@ async fn create(region: Arc<Region>, request: Request) -> Result<Reply, Problem>
         Ok(networks.add_reserved_ip(reserved)?)
     })
     .await?;
+    // Who claims an address looks at the reservations afterwards, and who reserves one looks at
+    // the claims afterwards: one of two sees the other.
+    if let Err(problem) = refuse_held(&region, &request, &ip).await {
+        change(&region, |networks| Ok(networks.remove_reserved_ip(id)?)).await?;
+        return Err(problem);
+    }
     reply(&networks, id)
+}
+
+/// Refuses an address that somebody holds, unless it is the interface with this MAC address.
+async fn refuse_held(region: &Region, request: &Request, ip: &IpAddr) -> Result<(), Problem> {
+    let lease = ipam::lease::lease_of(&*region.store, ip).await.map_err(Problem::internal)?;
+    let Some(lease) = lease else { return Ok(()) };
+    let mac = mac(request.fields())?;
+    let own = match &lease.value.holder {
+        Holder::Link { system_id, interface, .. } => {
+            let node = crate::nodes::by_id(region, system_id).await?;
+            node.and_then(|node| {
+                let interfaces = node.interfaces();
+                interfaces.by_id(*interface).and_then(|one| interfaces.mac_of(one))
+            })
+        }
+        Holder::Reservation { mac_address, .. } => {
+            mac_address.as_deref().and_then(|mac| mac.parse().ok())
+        }
+        _ => None,
+    };
+    if own.is_some() && own == mac {
+        return Ok(());
+    }
+    Err(Problem::field("ip", format!("The IP address {ip} is already in use.")))
 }
 
 async fn read(region: Arc<Region>, request: Request) -> Result<Reply, Problem> {

@@ -1,16 +1,14 @@
 //! Subnets, and what is taken and free in them.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ipnet::IpNet;
-use maas_core::id::SystemId;
-use maas_core::ipam::{DEFAULT_FABRIC, Lease, Networks, RdnsMode, Subnet};
-use maas_core::machine::Machine;
+use maas_core::ipam::{DEFAULT_FABRIC, Networks, RdnsMode, Subnet};
 use serde_json::{Map, Value, json};
 
 use super::super::dates;
-use super::super::view::{machine::fqdn, network};
+use super::super::view::network;
+use super::holders::Holders;
 use super::{
     address, addresses, change, leased, missing, networks, one_subnet, set_filled, set_text,
 };
@@ -19,7 +17,6 @@ use crate::http::{
 };
 use crate::ipam;
 use crate::region::Region;
-use crate::store::{MAX_FILTER_VALUES, MachineFilter, Stored};
 
 const SUBNETS: &str = "/MAAS/api/2.0/subnets/";
 const SUBNET: &str = "/MAAS/api/2.0/subnets/{id}/";
@@ -213,53 +210,27 @@ async fn ip_addresses(region: Arc<Region>, request: Request) -> Result<Reply, Pr
     let mut leases = ipam::leases(&*region.store).await.map_err(Problem::internal)?;
     leases.retain(|lease| lease.value.subnet_id == id);
     leases.sort_by_key(|lease| lease.value.ip);
-    let machines = if with_summary { holders(&region, &leases).await? } else { BTreeMap::new() };
-    let views: Vec<Value> = leases
-        .iter()
-        .map(|lease| {
+    let mut views = Vec::with_capacity(leases.len());
+    for some in leases.chunks(Holders::AT_ONCE) {
+        let holders =
+            if with_summary { Holders::load(&region, some).await? } else { Holders::default() };
+        views.extend(some.iter().map(|lease| {
             let lease = &lease.value;
             let mut object = Map::new();
             object.insert("ip".to_owned(), json!(lease.ip));
             object.insert("alloc_type".to_owned(), json!(lease.alloc_type as u8));
             object.insert("created".to_owned(), json!(dates::event(lease.created)));
             object.insert("updated".to_owned(), json!(dates::event(lease.created)));
-            if let Some(summary) = summary(lease, &machines) {
+            if let Some(summary) = holders.summary(lease) {
                 object.insert("node_summary".to_owned(), summary);
             }
             if let Some(user) = lease.user.as_ref().filter(|_| with_username) {
                 object.insert("user".to_owned(), json!(user));
             }
             Value::Object(object)
-        })
-        .collect();
-    Reply::json(&views)
-}
-
-/// The machines that hold addresses, in one query.
-async fn holders(
-    region: &Region,
-    leases: &[Stored<Lease>],
-) -> Result<BTreeMap<SystemId, Machine>, Problem> {
-    let mut ids: Vec<SystemId> =
-        leases.iter().filter_map(|lease| lease.value.holder.system_id().cloned()).collect();
-    ids.sort_unstable();
-    ids.dedup();
-    if ids.is_empty() {
-        return Ok(BTreeMap::new());
+        }));
     }
-    // More than a filter takes are nearly all of them.
-    let ids = if ids.len() > MAX_FILTER_VALUES { Vec::new() } else { ids };
-    let filter = MachineFilter { ids, ..MachineFilter::all() };
-    let machines = region.store.machines(&filter).await.map_err(Problem::internal)?;
-    Ok(machines.into_iter().map(|machine| (machine.system_id.clone(), machine)).collect())
-}
-
-fn summary(lease: &Lease, machines: &BTreeMap<SystemId, Machine>) -> Option<Value> {
-    let machine = machines.get(lease.holder.system_id()?)?;
-    Some(json!({
-        "system_id": machine.system_id, "node_type": 0, "fqdn": fqdn(machine),
-        "hostname": machine.hostname, "is_container": false,
-    }))
+    Reply::json(&views)
 }
 
 /// The subnet in the path: a number or any specifier that names exactly one.

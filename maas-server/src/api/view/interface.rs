@@ -6,6 +6,7 @@ use maas_core::machine::hardware::Hardware;
 use maas_core::machine::interface::{DefaultGateway, Interface, Interfaces, Kind, Link};
 use serde_json::{Map, Value, json};
 
+use super::json::{Json, Object, fields};
 use crate::devices::Device;
 use crate::networks::Snapshot;
 use crate::nodes::Node;
@@ -50,18 +51,22 @@ impl<'a> Shown<'a> {
 
     /// All interfaces.
     pub(crate) fn all(self) -> Vec<Value> {
-        self.interfaces.iter().map(|interface| self.interface(interface)).collect()
+        self.interfaces.iter().map(|interface| self.interface(interface).value()).collect()
+    }
+
+    /// All interfaces with their numbers, written.
+    pub(super) fn written(self) -> Vec<(u64, Json)> {
+        self.interfaces.iter().map(|one| (one.id, self.interface(one))).collect()
     }
 
     /// The interface with this number.
     pub(crate) fn one(self, id: u64) -> Option<Value> {
-        self.interfaces.by_id(id).map(|interface| self.interface(interface))
+        self.interfaces.by_id(id).map(|interface| self.interface(interface).value())
     }
 
-    /// The interface that the machine boots from, or null.
-    pub(crate) fn boot(self) -> Value {
-        let boot = self.interfaces.boot(self.boot_mac);
-        boot.map_or(Value::Null, |interface| self.interface(interface))
+    /// The number of the interface that the machine boots from.
+    pub(super) fn boot_id(self) -> Option<u64> {
+        self.interfaces.boot(self.boot_mac).map(|interface| interface.id)
     }
 
     /// The addresses that links hold or, when none does, those that commissioning saw.
@@ -81,55 +86,58 @@ impl<'a> Shown<'a> {
 
     /// `default_gateways` of a machine.
     pub(crate) fn default_gateways(self) -> Value {
-        let boot = self.interfaces.boot(self.boot_mac).map(|interface| interface.id);
-        let gateways = self.interfaces.default_gateways(boot, &self.networks.places);
+        let gateways = self.interfaces.default_gateways(self.boot_id(), &self.networks.places);
         let one = |it: DefaultGateway| json!({"gateway_ip": it.gateway, "link_id": it.link});
         json!({"ipv4": one(gateways.ipv4), "ipv6": one(gateways.ipv6)})
     }
 
-    fn interface(self, interface: &Interface) -> Value {
+    fn interface(self, interface: &Interface) -> Json {
         let (system_id, id) = (self.system_id, interface.id);
-        let names = |ids: &[u64]| -> Vec<String> {
+        let names = |ids: &[u64]| -> Vec<&str> {
             ids.iter()
                 .filter_map(|id| self.interfaces.by_id(*id))
-                .map(|it| it.name.to_string())
+                .map(|it| it.name.as_str())
                 .collect()
         };
-        let children: Vec<String> =
-            self.interfaces.children(id).map(|child| child.name.to_string()).collect();
-        let links: Vec<Value> = interface.links.iter().map(|link| self.link(link)).collect();
+        let children: Vec<&str> =
+            self.interfaces.children(id).map(|child| child.name.as_str()).collect();
+        let links: Vec<Json> = interface.links.iter().map(|link| self.link(link)).collect();
         let card = &interface.card;
-        let vlan = interface.vlan.map_or(Value::Null, |vlan| self.networks.vlan(vlan));
-        json!({
+        let mut object = Object::with_room(2048);
+        fields!(object,
             "system_id": system_id, "id": id, "name": interface.name,
-            "type": interface.kind.word(),
-            "mac_address": self.interfaces.mac_of(interface),
+            "type": interface.kind.word(), "mac_address": self.interfaces.mac_of(interface),
             "parents": names(interface.kind.parents()), "children": children,
             "tags": interface.tags, "enabled": self.interfaces.is_enabled(interface),
-            "vlan": vlan, "links": links, "params": params(interface),
-            "discovered": self.discovered(interface),
+        );
+        match interface.vlan {
+            Some(vlan) => object.json("vlan", &self.networks.vlan_written(vlan)),
+            None => object.field("vlan", &()),
+        }
+        object.list("links", &links);
+        fields!(object,
+            "params": params(interface), "discovered": self.discovered(interface),
             "effective_mtu": self.interfaces.effective_mtu(interface, &self.networks.places),
             "vendor": card.vendor, "product": card.product,
             "firmware_version": card.firmware_version, "link_connected": card.link_connected,
             "interface_speed": card.interface_speed, "link_speed": card.link_speed,
             "numa_node": card.numa_node, "sriov_max_vf": card.sriov_max_vf,
             "resource_uri": format!("/MAAS/api/2.0/nodes/{system_id}/interfaces/{id}/"),
-        })
+        );
+        object.end()
     }
 
     /// A link; what it has not is left out, because clients refuse null.
-    fn link(self, link: &Link) -> Value {
-        let mut shown = Map::new();
-        shown.insert("id".to_owned(), json!(link.id));
-        shown.insert("mode".to_owned(), json!(link.mode.word()));
+    fn link(self, link: &Link) -> Json {
+        let mut object = Object::with_room(1024);
+        fields!(object, "id": link.id, "mode": link.mode.word());
         if let Some(ip) = link.ip {
-            shown.insert("ip_address".to_owned(), json!(ip));
+            object.field("ip_address", &ip);
         }
-        let subnet = link.subnet.map_or(Value::Null, |id| self.networks.subnet(id));
-        if !subnet.is_null() {
-            shown.insert("subnet".to_owned(), subnet);
+        if let Some(subnet) = link.subnet.and_then(|id| self.networks.subnet_written(id)) {
+            object.json("subnet", &subnet);
         }
-        Value::Object(shown)
+        object.end()
     }
 
     /// What commissioning saw on a card that has no fixed address.

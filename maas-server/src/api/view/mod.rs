@@ -5,6 +5,7 @@ pub(crate) mod block_device;
 pub(crate) mod datastore;
 pub(crate) mod device;
 pub(crate) mod interface;
+pub(crate) mod json;
 pub(crate) mod machine;
 pub(crate) mod network;
 pub(crate) mod partition;

@@ -1,6 +1,7 @@
 //! A machine's script sets and their results (API 2.0 `nodes/{id}/results/`).
 
 use maas_core::commission::result::{ScriptRun, ScriptStatus, ScriptType};
+use maas_core::commission::script::HardwareType;
 use maas_core::machine::Machine;
 use maas_core::time::Timestamp;
 use serde_json::{Value, json};
@@ -27,6 +28,17 @@ pub(crate) fn set_id(machine: &Machine, kind: ScriptType) -> Option<u64> {
 
 /// The state of a whole set as number and name; -1 "Unknown" when nothing ran.
 pub(crate) fn overall(machine: &Machine, kind: ScriptType) -> (i16, &'static str) {
+    of_runs(|| runs(machine, kind))
+}
+
+/// The state of the tests of some kinds of hardware, as [`overall`].
+pub(crate) fn of_tests(machine: &Machine, hardware: &[HardwareType]) -> (i16, &'static str) {
+    of_runs(|| {
+        runs(machine, ScriptType::Testing).filter(|run| hardware.contains(&run.hardware_type))
+    })
+}
+
+fn of_runs<'a, I: Iterator<Item = &'a ScriptRun>>(runs: impl Fn() -> I) -> (i16, &'static str) {
     // The first that any run is in decides.
     const ORDER: [ScriptStatus; 12] = [
         ScriptStatus::Running,
@@ -44,7 +56,7 @@ pub(crate) fn overall(machine: &Machine, kind: ScriptType) -> (i16, &'static str
     ];
     ORDER
         .into_iter()
-        .find(|status| runs(machine, kind).any(|run| run.status == *status))
+        .find(|status| runs().any(|run| run.status == *status))
         .map_or((-1, "Unknown"), |status| (i16::from(status as u8), name(status)))
 }
 

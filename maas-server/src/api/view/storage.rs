@@ -1,13 +1,25 @@
 //! A machine's storage: what every view of a disk, partition or volume is made from.
 
 use maas_core::machine::{Machine, NumberedStorage};
-use maas_core::storage::{Storage, VolumeRegister};
+use maas_core::storage::{Disk, Storage, VolumeRegister};
+use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::json::{Json, Object, fields};
 use super::{block_device, partition, volume_group};
 
 /// How deep volumes lie in volumes before it is a circle.
 const DEPTH: u8 = 16;
+
+/// A file system as the API shows it.
+#[derive(Debug, Serialize)]
+pub(crate) struct FilesystemView<'a> {
+    fstype: &'a str,
+    label: Option<&'a str>,
+    uuid: String,
+    mount_point: Option<&'a str>,
+    mount_options: Option<&'a str>,
+}
 
 /// One machine's storage, worked out once.
 pub(crate) struct StorageView<'a> {
@@ -101,24 +113,30 @@ impl<'a> StorageView<'a> {
         Some(("vmfs6", format!("VMFS extent for {}", vmfs.name)))
     }
 
-    /// The file system on a volume, or what the volume is formatted as to be a part of something.
-    pub(crate) fn filesystem(&self, id: &str) -> Value {
-        let uuid = self.uuid(&format!("{id}_format"));
+    /// The file system on a volume, or what the volume is formatted as to be a part of something;
+    /// null when it is neither.
+    pub(super) fn filesystem<'v>(&'v self, id: &str) -> Option<FilesystemView<'v>> {
+        let uuid = || self.uuid(&format!("{id}_format"));
         if let Some(filesystem) = self.storage().filesystem_on(id) {
             let mount = filesystem.mount.as_ref();
-            let options = mount.map(|mount| mount.options.as_str()).filter(|text| !text.is_empty());
-            return json!({
-                "fstype": filesystem.fstype, "label": filesystem.label, "uuid": uuid,
-                "mount_point": mount.map(|mount| mount.path.as_str()), "mount_options": options,
+            return Some(FilesystemView {
+                fstype: &filesystem.fstype,
+                label: Some(&filesystem.label),
+                uuid: uuid(),
+                mount_point: mount.map(|mount| mount.path.as_str()),
+                mount_options: mount
+                    .map(|mount| mount.options.as_str())
+                    .filter(|text| !text.is_empty()),
             });
         }
-        match self.member_of(id) {
-            Some((fstype, _)) => json!({
-                "fstype": fstype, "label": null, "uuid": uuid, "mount_point": null,
-                "mount_options": null,
-            }),
-            None => Value::Null,
-        }
+        let (fstype, _) = self.member_of(id)?;
+        Some(FilesystemView {
+            fstype,
+            label: None,
+            uuid: uuid(),
+            mount_point: None,
+            mount_options: None,
+        })
     }
 
     /// What a volume is used for, in MAAS's words.
@@ -169,15 +187,28 @@ impl<'a> StorageView<'a> {
         below.into_iter().filter_map(|one| self.block_size_within(one, depth)).max()
     }
 
-    /// The machine's own fields of storage.
-    pub(crate) fn fields(&self) -> Value {
+    /// Adds the machine's own fields of storage. Every block device is written once, wherever it
+    /// is shown.
+    pub(super) fn write(&self, object: &mut Object) {
         let storage = self.storage();
-        let boot = storage.boot_disk().map(|disk| block_device::one(self, &disk.device.name));
-        let physical: Vec<Value> =
-            storage.disks.iter().map(|disk| block_device::one(self, &disk.device.name)).collect();
-        let logical: Vec<Value> =
-            self.virtual_devices().iter().map(|id| block_device::one(self, id)).collect();
-        let all: Vec<&Value> = physical.iter().chain(&logical).collect();
+        let physical: Vec<Json> = storage
+            .disks
+            .iter()
+            .map(|disk| block_device::written(self, &disk.device.name))
+            .collect();
+        let logical: Vec<Json> =
+            self.virtual_devices().iter().map(|id| block_device::written(self, id)).collect();
+        let boot = storage.boot_disk().and_then(|boot| {
+            let is_it = |disk: &Disk| disk.device.name == boot.device.name;
+            physical.get(storage.disks.iter().position(is_it)?)
+        });
+        match boot {
+            Some(boot) => object.json("boot_disk", boot),
+            None => object.field("boot_disk", &()),
+        }
+        object.list("blockdevice_set", physical.iter().chain(&logical));
+        object.list("physicalblockdevice_set", &physical);
+        object.list("virtualblockdevice_set", &logical);
         let special: Vec<Value> = storage
             .special_mounts
             .iter()
@@ -190,13 +221,11 @@ impl<'a> StorageView<'a> {
                 })
             })
             .collect();
-        json!({
-            "boot_disk": boot, "blockdevice_set": all,
-            "physicalblockdevice_set": physical, "virtualblockdevice_set": logical,
+        fields!(object,
             "volume_groups": volume_group::all(self), "raids": super::raid::all(self),
             "cache_sets": super::bcache::cache_sets(self), "bcaches": super::bcache::all(self),
             "special_filesystems": special,
-        })
+        );
     }
 }
 
