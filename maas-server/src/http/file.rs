@@ -13,6 +13,7 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 use http_body::{Body, Frame, SizeHint};
 use tokio::task::JoinHandle;
 
+use super::splice::{Pieces, is_in_memory};
 use super::{BoxError, Problem, Reply};
 
 /// How many bytes are read and sent at a time.
@@ -145,9 +146,33 @@ impl FileContent {
     #[must_use]
     pub fn reply(self, request: &HeaderMap) -> Reply {
         let Self { file, length, media_type, tag } = self;
-        ranged_reply(request, length, &media_type, tag.as_deref(), |start, end| {
-            FileBody::new(file, start, end)
+        ranged(request, length, tag.as_deref(), |start, end| {
+            Reply::file(&media_type, FilePart { file, start, end })
         })
+    }
+}
+
+/// The bytes of a file from `start` to, not including, `end`.
+#[derive(Clone, Debug)]
+pub(super) struct FilePart {
+    file: Arc<std::fs::File>,
+    start: u64,
+    end: u64,
+}
+
+impl FilePart {
+    pub(super) const fn length(&self) -> u64 {
+        self.end - self.start
+    }
+
+    /// A body that reads them.
+    pub(super) fn read(self) -> FileBody {
+        FileBody::new(self, None)
+    }
+
+    /// A body for a connection that can send pieces of files itself.
+    pub(super) fn spliced(self, pieces: Pieces) -> FileBody {
+        FileBody::new(self, Some(pieces))
     }
 }
 
@@ -165,6 +190,18 @@ where
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
 {
+    ranged(request, length, tag, |start, end| {
+        Reply::stream(media_type, Some(end - start), body(start, end))
+    })
+}
+
+/// The same with the whole of the answer made by `bytes`.
+fn ranged(
+    request: &HeaderMap,
+    length: u64,
+    tag: Option<&str>,
+    bytes: impl FnOnce(u64, u64) -> Reply,
+) -> Reply {
     let tag_value = tag.and_then(|tag| HeaderValue::from_str(tag).ok());
     let with_tag = |reply: Reply| match &tag_value {
         Some(tag) => reply.header(header::ETAG, tag.clone()),
@@ -189,8 +226,7 @@ where
             return content_range(with_tag(reply), &format!("bytes */{length}"));
         }
     };
-    let reply = Reply::stream(media_type, Some(end - start), body(start, end))
-        .header(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    let reply = bytes(start, end).header(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
     let reply = with_tag(reply);
     if range == Range::Whole {
         return reply;
@@ -285,28 +321,66 @@ fn read_range(value: &str) -> Option<(Option<u64>, Option<u64>)> {
     Some((number(first), number(last)))
 }
 
-/// The bytes of a file from `next` to `end`, read on the blocking threads one chunk ahead.
+/// The bytes of a file from `next` to `end`: those that are in memory go to a connection that
+/// takes them as they are, others are read on the blocking threads one chunk ahead.
 ///
 /// No thread waits while the client is slow: a read is started when the chunk before it goes
-/// out, so hundreds of stalled downloads hold no more than their chunks.
-struct FileBody {
+/// out, so hundreds of stalled downloads hold no more than their chunks. And no task waits while
+/// another client is fast: after each piece the others have their turn.
+pub(super) struct FileBody {
     file: Arc<std::fs::File>,
     next: u64,
     end: u64,
     sent: u64,
+    pieces: Option<Pieces>,
+    turn: Turn,
     reading: Option<JoinHandle<io::Result<Bytes>>>,
     // Chunks that were handed out; when the connection has dropped its half, the memory is used
     // again and need not be cleared.
     spare: Vec<Bytes>,
 }
 
+/// Whose turn it is among the connections of a thread.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Turn {
+    Ours,
+    Others,
+}
+
 impl FileBody {
-    fn new(file: Arc<std::fs::File>, start: u64, end: u64) -> Self {
-        Self { file, next: start, end, sent: start, reading: None, spare: Vec::new() }
+    fn new(part: FilePart, pieces: Option<Pieces>) -> Self {
+        let FilePart { file, start, end } = part;
+        Self {
+            file,
+            next: start,
+            end,
+            sent: start,
+            pieces,
+            turn: Turn::Ours,
+            reading: None,
+            spare: Vec::new(),
+        }
+    }
+
+    /// The next piece, when it can be sent as it is.
+    fn piece(&mut self) -> Option<Bytes> {
+        let pieces = self.pieces.as_ref()?;
+        let length = self.chunk_length();
+        if self.reading.is_some() || !is_in_memory(&self.file, self.next, length) {
+            return None;
+        }
+        let stands = pieces.push(&self.file, self.next, length);
+        self.next += length as u64;
+        self.sent += length as u64;
+        Some(stands)
+    }
+
+    fn chunk_length(&self) -> usize {
+        usize::try_from(self.end - self.next).unwrap_or(CHUNK_LEN).min(CHUNK_LEN)
     }
 
     fn read_ahead(&mut self) {
-        let length = usize::try_from(self.end - self.next).unwrap_or(CHUNK_LEN).min(CHUNK_LEN);
+        let length = self.chunk_length();
         if length == 0 {
             return;
         }
@@ -349,6 +423,15 @@ impl Body for FileBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
         let this = self.get_mut();
+        if this.turn == Turn::Others {
+            this.turn = Turn::Ours;
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        if let Some(stands) = this.piece() {
+            this.turn = Turn::Others;
+            return Poll::Ready(Some(Ok(Frame::data(stands))));
+        }
         if this.reading.is_none() {
             this.read_ahead();
         }
@@ -359,7 +442,10 @@ impl Body for FileBody {
         match bytes {
             Ok(bytes) => {
                 this.sent += bytes.len() as u64;
-                this.read_ahead();
+                // What the kernel has read ahead meanwhile need not be read again.
+                if this.pieces.is_none() {
+                    this.read_ahead();
+                }
                 if this.next < this.end && this.spare.len() < 3 {
                     this.spare.push(bytes.clone());
                 }

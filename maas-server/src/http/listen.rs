@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -16,6 +17,8 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::file::FilePart;
+use super::splice::{Pieces, SplicingStream};
 use super::stall::StallGuard;
 use super::{Api, Connection, ReplyBody, Transport};
 
@@ -242,7 +245,9 @@ async fn serve_tcp<A: Answer>(
     let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
     let local = stream.local_addr().ok();
     let connection = Connection { peer: Some(peer), local, transport: Transport::Plain };
-    serve_connection(api, stream, connection, options, stop).await;
+    let stream = SplicingStream::new(stream);
+    let pieces = stream.pieces();
+    serve_stream(api, stream, connection, options, stop, Some(pieces)).await;
 }
 
 /// Serves one connection that is already established: what a TLS acceptor calls.
@@ -256,10 +261,33 @@ pub async fn serve_connection<A, T>(
     A: Answer,
     T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    serve_stream(api, stream, connection, options, stop, None).await;
+}
+
+/// Serves a stream that takes pieces of files as they are, or one that does not.
+async fn serve_stream<A, T>(
+    api: Arc<A>,
+    stream: T,
+    connection: Connection,
+    options: ServeOptions,
+    stop: CancellationToken,
+    pieces: Option<Pieces>,
+) where
+    A: Answer,
+    T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let io = TokioIo::new(StallGuard::new(stream, options.stall_timeout));
     let service = service_fn(move |request| {
-        let api = Arc::clone(&api);
-        async move { Ok::<_, Infallible>(api.answer(request, connection).await) }
+        let (api, pieces) = (Arc::clone(&api), pieces.clone());
+        async move {
+            let mut response = api.answer(request, connection).await;
+            if let (Some(pieces), Some(part)) =
+                (pieces, response.extensions_mut().remove::<FilePart>())
+            {
+                *response.body_mut() = part.spliced(pieces).map_err(Into::into).boxed_unsync();
+            }
+            Ok::<_, Infallible>(response)
+        }
     });
     let mut builder = http1::Builder::new();
     builder

@@ -87,6 +87,7 @@ mod reference;
 mod reply;
 mod request;
 mod router;
+mod splice;
 mod stall;
 mod table;
 

@@ -7,6 +7,7 @@ use http_body_util::{BodyExt, Empty, Full};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
+use super::file::FilePart;
 use super::{BoxError, Problem, ReplyBody, if_none_match};
 
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
@@ -22,6 +23,7 @@ pub struct Reply {
 enum Content {
     Full(Bytes),
     Stream { body: ReplyBody, length: Option<u64> },
+    File(FilePart),
 }
 
 impl Reply {
@@ -76,6 +78,13 @@ impl Reply {
     {
         let body = body.map_err(Into::into).boxed_unsync();
         let content = Content::Stream { body, length };
+        let reply = Self { status: StatusCode::OK, headers: HeaderMap::new(), content };
+        reply.header(header::CONTENT_TYPE, media_value(media_type))
+    }
+
+    /// 200 with a part of a file.
+    pub(super) fn file(media_type: &str, part: FilePart) -> Self {
+        let content = Content::File(part);
         let reply = Self { status: StatusCode::OK, headers: HeaderMap::new(), content };
         reply.header(header::CONTENT_TYPE, media_value(media_type))
     }
@@ -169,13 +178,21 @@ impl Reply {
     pub fn full_body(&self) -> Option<&Bytes> {
         match &self.content {
             Content::Full(bytes) => Some(bytes),
-            Content::Stream { .. } => None,
+            Content::Stream { .. } | Content::File(_) => None,
         }
     }
 
-    /// The response to send. With `Content-Length` wherever the length is known.
+    /// The response to send. With `Content-Length` wherever the length is known; a part of a file
+    /// is among its extensions too, for a connection that can send it without reading it.
     pub(super) fn into_response(self, extent: Extent) -> http::Response<ReplyBody> {
+        let mut file = None;
         let (length, body) = match self.content {
+            Content::File(part) => {
+                let read = part.clone().read().map_err(Into::into).boxed_unsync();
+                let length = part.length();
+                file = Some(part).filter(|_| extent == Extent::Whole);
+                (Some(length), read)
+            }
             Content::Full(bytes) => {
                 (Some(bytes.len() as u64), Full::new(bytes).map_err(no_error).boxed_unsync())
             }
@@ -190,6 +207,9 @@ impl Reply {
         let mut response = http::Response::new(body);
         *response.status_mut() = self.status;
         *response.headers_mut() = self.headers;
+        if let Some(part) = file.filter(|_| !without) {
+            response.extensions_mut().insert(part);
+        }
         if without {
             response.headers_mut().remove(header::CONTENT_LENGTH);
         } else if let Some(length) = length {
@@ -226,6 +246,7 @@ impl std::fmt::Debug for Reply {
         let length = match &self.content {
             Content::Full(bytes) => Some(bytes.len() as u64),
             Content::Stream { length, .. } => *length,
+            Content::File(part) => Some(part.length()),
         };
         f.debug_struct("Reply").field("status", &self.status).field("length", &length).finish()
     }
