@@ -227,6 +227,7 @@ fn machine(
         rack: None,
         bios_boot_method: description.boot_method,
         boot_mac: boot_mac.map(|mac| mac.to_string()),
+        ..Default::default()
     };
     machine.configuration = description.configuration;
     let block_devices = description

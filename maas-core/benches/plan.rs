@@ -37,6 +37,7 @@ fn machine(number: u64) -> Machine {
         rack: Some("10.0.0.1".to_owned()),
         bios_boot_method: "uefi".to_owned(),
         boot_mac: Some("52:54:00:00:00:01".to_owned()),
+        ..Default::default()
     };
     machine
 }

@@ -282,6 +282,10 @@ pub struct RackArgs {
     /// Where firmware finds boot files, over TFTP, e.g. 0.0.0.0:69 [default: nowhere]
     #[arg(long, value_name = "ADDR")]
     pub tftp_listen: Option<SocketAddr>,
+    /// Answer DHCP by dnsmasq on the subnets that the region's VLANs switch on and that this host
+    /// has an address on
+    #[arg(long)]
+    pub dhcp: bool,
     /// Where the cache is kept
     #[arg(long, value_name = "DIR")]
     pub data_dir: PathBuf,

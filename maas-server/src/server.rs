@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use maas_core::dhcp::Lease;
 use maas_simplestreams::report::Reporter;
@@ -21,9 +21,10 @@ use crate::images::documents::{BootSource, Selection};
 use crate::images::sync::{self, Summary, SyncError};
 use crate::images::{Images, ImagesError, uploads};
 use crate::rack::dhcp::settings::{self, NoRackAddress};
-use crate::rack::dhcp::{Dhcp, DhcpError};
+use crate::rack::dhcp::{Dhcp, DhcpError, DhcpStatus, follow};
 use crate::rack::files::RegionFiles;
 use crate::rack::loaders::Loaders;
+use crate::rack::reports;
 use crate::rack::tftp::{TftpBindError, TftpLimits, TftpServer};
 use crate::region::{OauthAuthenticator, Region};
 use crate::store::{DocumentError, Store, StoreError};
@@ -159,9 +160,15 @@ impl Server {
             let files = Arc::new(RegionFiles(Arc::clone(&region)));
             tasks.spawn(tftp.serve(files, TftpLimits::default(), stop.clone()));
         }
+        let offers = region.dhcp_offers.clone();
+        tasks.spawn(follow::follow(Arc::clone(&region), offers, stop.clone()));
         let mut leases = None;
-        if let Some(dhcp) = dhcp(&region, rack_address.port()).await? {
+        if let Some((dhcp, follows)) = dhcp(&region, rack_address.port(), &stop).await? {
             leases = Some(dhcp.leases());
+            tasks.spawn(follows);
+            let region = Arc::clone(&region);
+            tasks.spawn(reports::leases(dhcp.leases(), region.clone(), stop.clone()));
+            tasks.spawn(tell_of_refusals(region, stop.clone()));
             tasks.spawn(dhcp.run(stop.clone()));
         }
         worker::start(&region, &mut tasks, &stop);
@@ -250,8 +257,12 @@ impl Server {
     }
 }
 
-/// The DHCP service that the configuration asks for.
-async fn dhcp(region: &Arc<Region>, rack_port: u16) -> Result<Option<Dhcp>, StartError> {
+/// The DHCP service that the configuration asks for, and what keeps its plan up to date.
+async fn dhcp(
+    region: &Arc<Region>,
+    rack_port: u16,
+    stop: &CancellationToken,
+) -> Result<Option<(Dhcp, impl Future<Output = ()> + Send + 'static)>, StartError> {
     let config = &region.config;
     if config.dhcp == DhcpMode::Off {
         return Ok(None);
@@ -259,9 +270,34 @@ async fn dhcp(region: &Arc<Region>, rack_port: u16) -> Result<Option<Dhcp>, Star
     let plan = settings::plan(&config.dhcp_subnets, rack_port)?;
     let loaders = Loaders::new(region.images.dir(), config.bootloader_dir.as_deref());
     let dir = config.data_dir.join("dhcp");
-    // The plan stays; what is advertised follows the loaders that come and go.
-    let (_, plan) = watch::channel(plan);
-    Ok(Some(Dhcp::prepare(dir, plan, loaders).await?))
+    let configured = plan.subnets.clone();
+    let (sender, plan) = watch::channel(plan);
+    let dhcp = Dhcp::prepare(dir, plan, Arc::new(Mutex::new(loaders))).await?;
+    let dhcp = dhcp.with_status(region.dhcp_status.clone());
+    let offered = region.dhcp_offers.subscribe();
+    let follows = follow::plan_for_this_host(configured, offered, sender, stop.clone());
+    Ok(Some((dhcp, follows)))
+}
+
+/// Writes a refused change of DHCP into the history of the machines that live from it.
+async fn tell_of_refusals(region: Arc<Region>, stop: CancellationToken) {
+    let mut status = region.dhcp_status.subscribe();
+    loop {
+        let now = status.borrow_and_update().clone();
+        if let DhcpStatus::Refused(reason) = now
+            && let Err(error) = follow::tell_machines(&region, &reason).await
+        {
+            tracing::warn!(error = crate::with_causes(&error), "a refusal is only logged");
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            changed = status.changed() => {
+                if changed.is_err() {
+                    return;
+                }
+            }
+        }
+    }
 }
 
 /// Counts the answers of one listener.

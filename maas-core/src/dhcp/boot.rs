@@ -3,9 +3,12 @@
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 
+use serde::{Deserialize, Serialize};
+
 /// A kind of firmware or boot loader, by what it sends with its DHCP request: the client
 /// architecture (option 93, RFC 4578 and IANA's registry) or the user class.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum BootMethod {
     /// iPXE, whatever it runs on.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
-use super::{AddressRange, DhcpPlan, Subnet, SubnetRole};
+use super::{AddressRange, DhcpPlan, Reach, Subnet, SubnetRole};
 use crate::machine::normal_mac;
 
 /// Why a plan is refused.
@@ -122,7 +122,9 @@ fn check(subnet: &Subnet) -> Result<(), PlanError> {
         }
         Err(PlanError::Outside { cidr: cidr.clone(), field, address })
     };
-    host("rack", subnet.rack)?;
+    if subnet.reach == Reach::Direct {
+        host("rack", subnet.rack)?;
+    }
     subnet.gateway.map_or(Ok(()), |gateway| host("gateway", gateway))?;
     if !(120..=31_536_000).contains(&subnet.lease_seconds) {
         return Err(PlanError::LeaseTime { cidr, seconds: subnet.lease_seconds });

@@ -26,12 +26,14 @@ pub mod dnsmasq;
 pub mod isc;
 pub mod kea;
 mod lease;
+mod offer;
 mod plan;
 
 pub use boot::{BootFileName, BootMethod};
 pub use check::PlanError;
 pub use lease::{Lease, LeaseChange, lease_changes, parse_leases};
-pub use plan::{AddressRange, DhcpPlan, Reservation, Subnet, SubnetRole, UnreadableRange};
+pub use offer::{Card, Connected, Offer, OfferDefaults, Unplaced, offers, place};
+pub use plan::{AddressRange, DhcpPlan, Reach, Reservation, Subnet, SubnetRole, UnreadableRange};
 
 #[cfg(test)]
 mod tests;

@@ -5,6 +5,7 @@ use std::net::Ipv4Addr;
 use std::str::FromStr;
 
 use ipnet::Ipv4Net;
+use serde::{Deserialize, Serialize};
 
 /// Every subnet that one DHCP server has to do with.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,7 +28,8 @@ impl DhcpPlan {
 }
 
 /// Who gives out the addresses of a subnet.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum SubnetRole {
     /// This server.
     Serve,
@@ -35,14 +37,28 @@ pub enum SubnetRole {
     Proxy,
 }
 
+/// How requests come from a subnet to this server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reach {
+    /// The subnet's own interface hears them.
+    #[default]
+    Direct,
+    /// A relay on the subnet sends them on (RFC 1542), to the interface that stands here.
+    Relayed,
+}
+
 /// One subnet (IPv4).
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Subnet {
-    /// The network interface that it is on.
+    /// The network interface that it is on, or that a relay sends its requests to.
     pub interface: String,
+    /// How requests come in.
+    #[serde(default)]
+    pub reach: Reach,
     /// The network.
     pub cidr: Ipv4Net,
-    /// This host's address on it, where machines find the rack.
+    /// This host's address where machines find the rack; on the subnet unless that is relayed.
     pub rack: Ipv4Addr,
     /// Who gives out the addresses.
     pub role: SubnetRole,
@@ -74,6 +90,7 @@ impl Subnet {
     pub fn new(interface: impl Into<String>, cidr: Ipv4Net, rack: Ipv4Addr) -> Self {
         Self {
             interface: interface.into(),
+            reach: Reach::Direct,
             cidr,
             rack,
             role: SubnetRole::Serve,
@@ -92,7 +109,7 @@ impl Subnet {
 }
 
 /// Addresses from the first to the last, both included.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AddressRange {
     /// The first.
     pub first: Ipv4Addr,
@@ -117,7 +134,7 @@ impl FromStr for AddressRange {
 }
 
 /// An address that one machine always gets.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reservation {
     /// The machine's MAC address, lower case with colons.
     pub mac: String,

@@ -1,6 +1,7 @@
 //! What can happen to a machine.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
@@ -167,6 +168,25 @@ pub enum Event {
     },
     /// Its ephemeral OS fetched the squashfs.
     EphemeralFetched,
+    /// A DHCP server gave it an address, or gives it the same one on.
+    AddressLeased {
+        /// The card that asked, lower case with colons.
+        mac: String,
+        /// The address.
+        address: IpAddr,
+    },
+    /// A change of DHCP on one of its networks was refused; what was served before still is.
+    DhcpRefused {
+        /// Why.
+        reason: String,
+    },
+    /// An address that a DHCP server gave it is free again.
+    LeaseEnded {
+        /// The card that had it, lower case with colons.
+        mac: String,
+        /// The address.
+        address: IpAddr,
+    },
     /// The runner's signal.
     Signal {
         /// The word.

@@ -113,6 +113,18 @@ pub fn apply(machine: &Machine, event: &Event, context: &Context) -> Result<Outc
             boot::ephemeral_fetched(it);
             Ok(())
         }
+        Event::AddressLeased { mac, address } => {
+            boot::leased(it, mac, *address);
+            Ok(())
+        }
+        Event::DhcpRefused { reason } => {
+            boot::dhcp_refused(it, reason);
+            Ok(())
+        }
+        Event::LeaseEnded { mac, address } => {
+            boot::lease_ended(it, mac, *address);
+            Ok(())
+        }
         Event::Signal { status, error, script, power, scripts } => {
             signal::signal(it, *status, error, script.as_ref(), power.as_ref(), scripts)
         }

@@ -16,6 +16,7 @@ pub mod status;
 pub mod storage;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
@@ -194,6 +195,9 @@ pub struct BootFacts {
     pub bios_boot_method: String,
     /// The MAC address it booted from, lower case with colons.
     pub boot_mac: Option<String>,
+    /// The addresses that a DHCP server gave its cards, by their MAC addresses.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub leases: BTreeMap<String, IpAddr>,
 }
 
 /// OAuth 1.0 PLAINTEXT credentials of a machine; the consumer secret is always empty.

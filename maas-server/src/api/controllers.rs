@@ -11,6 +11,7 @@ use super::version::MAAS_VERSION;
 use crate::entropy;
 use crate::http::{Access, Operation, Problem, Reply, Request, get};
 use crate::places::{self, Zone};
+use crate::rack::dhcp::DhcpStatus;
 use crate::region::Region;
 use crate::store::Document;
 
@@ -106,9 +107,16 @@ async fn this(region: &Region, below: &str) -> Result<Value, Problem> {
         Some(stored) => places::view(Some(stored.id), &stored.value),
         None => places::view(None, &places::default::<Zone>()),
     };
-    let services: Vec<Value> = ["http", "metadata", "images", "power"]
+    let mut services: Vec<Value> = ["http", "metadata", "images", "power"]
         .map(|name| json!({"name": name, "status": "running", "status_info": ""}))
         .into();
+    let (status, info) = match region.dhcp_status.borrow().clone() {
+        DhcpStatus::Running => ("running", String::new()),
+        DhcpStatus::Off => ("off", String::new()),
+        DhcpStatus::Refused(reason) => ("degraded", reason),
+        DhcpStatus::Dead(reason) => ("dead", reason),
+    };
+    services.push(json!({"name": "dhcpd", "status": status, "status_info": info}));
     Ok(json!({
         "system_id": id, "hostname": hostname, "fqdn": format!("{hostname}.maas"),
         "domain": region.networks().await?.domain("maas"), "description": "", "node_type": 4,

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
+use maas_core::dhcp::DhcpPlan;
 use maas_core::secret::Secret;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -10,9 +12,10 @@ use super::{Failure, say};
 use crate::cli::{RackArgs, RackTokenArgs};
 use crate::config::{Config, LogFormat};
 use crate::http::{Listener, ServeOptions};
-use crate::rack::enrolment;
+use crate::rack::dhcp::{Dhcp, follow};
 use crate::rack::remote::{RackSettings, RemoteRack};
 use crate::rack::tftp::{TftpLimits, TftpServer};
+use crate::rack::{enrolment, reports};
 use crate::{data_dir, log, signals};
 
 pub(super) async fn run(args: RackArgs) -> Result<(), Failure> {
@@ -23,6 +26,7 @@ pub(super) async fn run(args: RackArgs) -> Result<(), Failure> {
     let lock = data_dir::lock(&args.data_dir)?;
     let listener = Listener::bind(args.listen).await?;
     let address = listener.address();
+    let dhcp_dir = args.data_dir.join("dhcp");
     let settings = RackSettings {
         region: args.region,
         token: Secret::new(token.trim().to_owned()),
@@ -38,6 +42,16 @@ pub(super) async fn run(args: RackArgs) -> Result<(), Failure> {
         tasks.spawn(tftp.serve(Arc::clone(&rack) as _, TftpLimits::default(), stop.clone()));
     }
     tasks.spawn(listener.serve(Arc::clone(&rack), ServeOptions::default(), stop.clone()));
+    if args.dhcp {
+        let (sender, plan) = watch::channel(DhcpPlan::new(Vec::new()));
+        sender.send_modify(|plan| plan.rack_port = address.port());
+        let dhcp = Dhcp::prepare(dhcp_dir, plan, Arc::clone(&rack) as _).await?;
+        let offered = rack.dhcp_offers();
+        tasks.spawn(follow::plan_for_this_host(Vec::new(), offered, sender, stop.clone()));
+        tasks.spawn(reports::leases(dhcp.leases(), Arc::clone(&rack) as _, stop.clone()));
+        tasks.spawn(dhcp.run(stop.clone()));
+    }
+    tasks.spawn(Arc::clone(&rack).deliver(stop.clone()));
     tasks.spawn(rack.follow(stop.clone()));
     tracing::info!(rack = %address, region = %settings.region, "serving");
     signals::shutdown_requested().await;

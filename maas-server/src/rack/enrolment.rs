@@ -10,6 +10,7 @@ use std::time::{Duration, SystemTime};
 use http::{HeaderMap, StatusCode};
 use maas_core::boot::{FetchedOver, bootloader_names};
 use maas_core::deploy::Endpoints;
+use maas_core::dhcp::Offer;
 use maas_core::machine::Architecture;
 use maas_core::secret::Secret;
 use maas_core::time::Timestamp;
@@ -17,7 +18,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::files::{self, BootFile, places};
-use crate::http::{Access, Operation, Problem, Reply, Request, get};
+use super::reports::{self, RackReport};
+use crate::http::{Access, BodyRule, Operation, Problem, Reply, Request, get, post};
 use crate::region::Region;
 use crate::store::{Document, DocumentError, Store, StoreError};
 use crate::{clock, entropy, plan};
@@ -31,6 +33,9 @@ pub const REACHED_HEADER: &str = "x-maas-rack-reached";
 /// How long a rack's question for news waits for some, and how often is looked.
 const LONGEST_WAIT: Duration = Duration::from_secs(25);
 const LOOK: Duration = Duration::from_secs(1);
+
+/// The most reports of one request.
+const MOST_REPORTS: usize = 2_000;
 
 /// A rack that may speak to the region.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -97,6 +102,16 @@ pub struct RackState {
     pub pins: BTreeSet<String>,
     /// Boot loaders by where they are stored.
     pub loaders: BTreeMap<String, LoaderFile>,
+    /// What DHCP is to serve.
+    #[serde(default)]
+    pub dhcp: Vec<Offer>,
+}
+
+/// What a rack reports.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RackReports {
+    /// In the order in which it was seen.
+    pub reports: Vec<RackReport>,
 }
 
 /// A boot loader's file.
@@ -189,6 +204,9 @@ pub(super) fn operations() -> Vec<Operation<Region>> {
             boot,
         )
         .access(Access::Anonymous),
+        post("RackReports", "/MAAS/rack/v1/reports", "What an enrolled rack saw.", take_reports)
+            .access(Access::Anonymous)
+            .body(BodyRule::Raw),
     ]
 }
 
@@ -229,6 +247,7 @@ async fn current(region: &Arc<Region>) -> Result<RackState, Problem> {
     let mut state = RackState {
         files: region.images.files().as_ref().clone(),
         pins: pins(region),
+        dhcp: region.dhcp_offers.borrow().as_ref().clone(),
         ..RackState::default()
     };
     let looker = Arc::clone(region);
@@ -258,6 +277,20 @@ fn pins(region: &Region) -> BTreeSet<String> {
         }
     }
     pins
+}
+
+/// `POST …/reports`: 204 when all of them are durable.
+async fn take_reports(region: Arc<Region>, request: Request) -> Result<Reply, Problem> {
+    admit(&region, &request).await?;
+    let told: RackReports = serde_json::from_slice(request.body())
+        .map_err(|error| Problem::bad_request(format!("reports: {error}")))?;
+    if told.reports.len() > MOST_REPORTS {
+        return Err(Problem::bad_request(format!("expected at most {MOST_REPORTS} reports")));
+    }
+    for report in &told.reports {
+        reports::take(&region, report).await.map_err(Problem::internal)?;
+    }
+    Ok(Reply::no_content())
 }
 
 /// `GET …/boot/PATH?over=tftp|http`

@@ -6,12 +6,14 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
+use http::Method;
 use maas_core::boot::{
     BootRequest, FetchedOver, GRUB_PRELOADER, ipxe_preloader, render, stored_bootloader,
 };
 use maas_core::deploy::Endpoints;
 
 use super::boot;
+use super::reports::{self, Reported};
 use crate::http::{FileContent, FileError, Problem, Reply, Request};
 use crate::region::Region;
 
@@ -63,6 +65,17 @@ impl BootFiles for RegionFiles {
     ) -> BoxFuture<'a, Result<BootFile, Problem>> {
         let endpoints = self.0.endpoints_reached(reached);
         Box::pin(async move { open(&self.0, path, &endpoints, over).await })
+    }
+}
+
+/// Tells a machine's lifecycle that it loads its system, when this request says so. The answer does
+/// not wait for that.
+pub(super) fn noticed(region: &Arc<Region>, request: &Request) {
+    let method = if request.is_head() { Method::HEAD } else { request.method().clone() };
+    let peer = request.connection().peer;
+    if let Some(report) = reports::fetch(request.path(), &method, request.headers(), peer) {
+        let region = Arc::clone(region);
+        tokio::spawn(async move { region.report(report).await });
     }
 }
 

@@ -8,6 +8,7 @@ pub mod files;
 mod images;
 pub mod loaders;
 pub mod remote;
+pub mod reports;
 pub mod tftp;
 
 use crate::http::{Access, Operation, get};

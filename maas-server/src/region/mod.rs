@@ -10,6 +10,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use maas_core::deploy::Endpoints;
+use maas_core::dhcp::Offer;
 use maas_core::machine::Machine;
 
 use tokio::sync::watch;
@@ -23,6 +24,7 @@ use crate::images::Images;
 use crate::ipam::Ipam;
 use crate::metrics::Metrics;
 use crate::power::Drivers;
+use crate::rack::dhcp::DhcpStatus;
 use crate::rack::enrolment::Racks;
 use crate::settings::Settings;
 use crate::store::{Store, StoreError};
@@ -52,6 +54,10 @@ pub struct Region {
     settings: RwLock<Arc<Settings>>,
     /// What machines reported in their present runs.
     pub trails: Trails,
+    /// What DHCP is to serve, for the racks that do.
+    pub dhcp_offers: watch::Sender<Arc<Vec<Offer>>>,
+    /// How this server's own DHCP is doing.
+    pub dhcp_status: watch::Sender<DhcpStatus>,
     rack: SocketAddr,
     wake: watch::Sender<u64>,
 }
@@ -78,6 +84,8 @@ impl Region {
             shown: shown::Shown::default(),
             settings: RwLock::default(),
             trails: Trails::default(),
+            dhcp_offers: watch::Sender::default(),
+            dhcp_status: watch::Sender::default(),
             rack,
             wake: watch::Sender::new(0),
         }

@@ -30,6 +30,7 @@ fn machine() -> Machine {
         rack: Some("10.0.0.1".into()),
         bios_boot_method: "uefi".into(),
         boot_mac: Some("52:54:00:00:00:01".into()),
+        ..Default::default()
     };
     machine
 }

@@ -1,8 +1,16 @@
 //! What the firmware, the boot loader and the installer's last command tell.
 
+use std::net::IpAddr;
+
 use super::change::Change;
 use super::words;
 use crate::machine::{Level, PowerState, Purpose, Status, Waiting, normal_mac};
+
+/// The longest reason that is kept of a refusal, in bytes.
+const LONGEST_REASON: usize = 500;
+
+/// The most cards of a machine whose leases are kept.
+const MOST_LEASES: usize = 64;
 
 /// The boot loader asked for its configuration.
 pub(super) fn requested(change: &mut Change<'_>, boot_method: &str, mac: Option<&str>, rack: &str) {
@@ -45,6 +53,34 @@ pub(super) fn ephemeral_fetched(change: &mut Change<'_>) {
     change.saw("initrd: fetched the ephemeral OS");
     if !change.machine.waits_for(Waiting::InstalledSystem) {
         change.wait_for(Waiting::EphemeralOs);
+    }
+}
+
+/// A DHCP server gave the machine an address; that it does so again and again is no news.
+pub(super) fn leased(change: &mut Change<'_>, mac: &str, address: IpAddr) {
+    let Some(mac) = normal_mac(mac) else { return };
+    let leases = &mut change.machine.boot.leases;
+    if leases.get(&mac) == Some(&address)
+        || (!leases.contains_key(&mac) && leases.len() >= MOST_LEASES)
+    {
+        return;
+    }
+    leases.insert(mac.clone(), address);
+    change.aside(Level::Info, "DHCP lease", format!("{mac} has {address}"));
+}
+
+/// What an operator wanted of DHCP is not served.
+pub(super) fn dhcp_refused(change: &mut Change<'_>, reason: &str) {
+    let reason = words::clip(reason, LONGEST_REASON);
+    change.aside(Level::Error, "DHCP refused", format!("DHCP goes on as before: {reason}"));
+}
+
+/// An address that a DHCP server gave is free again.
+pub(super) fn lease_ended(change: &mut Change<'_>, mac: &str, address: IpAddr) {
+    let Some(mac) = normal_mac(mac) else { return };
+    if change.machine.boot.leases.get(&mac) == Some(&address) {
+        change.machine.boot.leases.remove(&mac);
+        change.aside(Level::Debug, "DHCP release", format!("{mac} no longer has {address}"));
     }
 }
 

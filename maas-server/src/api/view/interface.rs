@@ -1,5 +1,8 @@
 //! The network interfaces of a machine or device (API 2.0 `interface_set`, `api.md` §4.4).
 
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
 use maas_core::id::SystemId;
 use maas_core::machine::Machine;
 use maas_core::machine::hardware::Hardware;
@@ -18,6 +21,7 @@ pub(crate) struct Shown<'a> {
     interfaces: &'a Interfaces,
     hardware: Option<&'a Hardware>,
     boot_mac: Option<&'a str>,
+    leases: Option<&'a BTreeMap<String, IpAddr>>,
     networks: &'a Snapshot,
 }
 
@@ -35,6 +39,7 @@ impl<'a> Shown<'a> {
             interfaces: &machine.interfaces,
             hardware: Some(&machine.hardware),
             boot_mac: machine.boot.boot_mac.as_deref(),
+            leases: Some(&machine.boot.leases),
             networks,
         }
     }
@@ -45,6 +50,7 @@ impl<'a> Shown<'a> {
             interfaces: &device.interfaces,
             hardware: None,
             boot_mac: None,
+            leases: None,
             networks,
         }
     }
@@ -140,7 +146,7 @@ impl<'a> Shown<'a> {
         object.end()
     }
 
-    /// What commissioning saw on a card that has no fixed address.
+    /// What DHCP gave a card that has no fixed address, or commissioning saw on it.
     fn discovered(self, interface: &Interface) -> Value {
         let (Some(hardware), Some(mac)) = (self.hardware, interface.mac) else {
             return Value::Null;
@@ -151,15 +157,23 @@ impl<'a> Shown<'a> {
             return Value::Null;
         }
         let mac = mac.to_string();
-        let seen: Vec<Value> = hardware
-            .interfaces
-            .iter()
-            .filter(|found| found.mac_address.as_deref() == Some(mac.as_str()))
-            .flat_map(|found| &found.addresses)
+        // What DHCP gave it last is newer than what commissioning saw.
+        let leased = self.leases.and_then(|leases| leases.get(&mac)).copied();
+        let found: Vec<IpAddr> = match leased {
+            Some(address) => vec![address],
+            None => hardware
+                .interfaces
+                .iter()
+                .filter(|found| found.mac_address.as_deref() == Some(mac.as_str()))
+                .flat_map(|found| found.addresses.iter().map(|address| address.address))
+                .collect(),
+        };
+        let seen: Vec<Value> = found
+            .into_iter()
             .map(|address| {
                 let mut shown = Map::new();
-                shown.insert("ip_address".to_owned(), json!(address.address));
-                if let Some((id, _)) = self.networks.places.subnet_of(address.address) {
+                shown.insert("ip_address".to_owned(), json!(address));
+                if let Some((id, _)) = self.networks.places.subnet_of(address) {
                     shown.insert("subnet".to_owned(), self.networks.subnet(id));
                 }
                 Value::Object(shown)

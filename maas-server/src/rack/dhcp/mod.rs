@@ -4,10 +4,14 @@
 //! A configuration is tested by dnsmasq itself before it takes the place of the running one; a
 //! bad one leaves the running one alone.
 
+pub mod follow;
 mod guard;
+pub mod host;
 pub mod settings;
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -65,13 +69,44 @@ pub enum DhcpError {
     },
 }
 
+/// Who knows which boot loaders can be served.
+pub trait UsableLoaders: fmt::Debug + Send + Sync + 'static {
+    /// The names of those that are there, whole and verified. May read files: it is not called
+    /// from async tasks.
+    fn usable(&self) -> BTreeSet<String>;
+}
+
+impl UsableLoaders for Mutex<Loaders> {
+    fn usable(&self) -> BTreeSet<String> {
+        self.lock().unwrap_or_else(PoisonError::into_inner).usable()
+    }
+}
+
+/// How DHCP is doing.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum DhcpStatus {
+    /// There is nothing to serve, or it is switched off.
+    #[default]
+    Off,
+    /// It serves what it should.
+    Running,
+    /// It goes on with the configuration before, for this reason.
+    Refused(String),
+    /// It is to run and does not, for this reason.
+    Dead(String),
+}
+
 /// A DHCP service that is ready to run.
 #[derive(Debug)]
 pub struct Dhcp {
     dir: PathBuf,
     plan: watch::Receiver<DhcpPlan>,
-    loaders: Arc<Mutex<Loaders>>,
+    loaders: Arc<dyn UsableLoaders>,
     leases: watch::Sender<Vec<Lease>>,
+    status: watch::Sender<DhcpStatus>,
+    /// What dnsmasq refused last, so that it is asked once.
+    refused_text: Option<String>,
 }
 
 impl Dhcp {
@@ -84,19 +119,28 @@ impl Dhcp {
     pub async fn prepare(
         dir: PathBuf,
         plan: watch::Receiver<DhcpPlan>,
-        loaders: Loaders,
+        loaders: Arc<dyn UsableLoaders>,
     ) -> Result<Self, DhcpError> {
         let what = || format!("the directory {} cannot be made", dir.display());
         std::fs::create_dir_all(&dir).map_err(|source| DhcpError::Io { what: what(), source })?;
         let mut dhcp = Self {
             dir,
             plan,
-            loaders: Arc::new(Mutex::new(loaders)),
+            loaders,
             leases: watch::Sender::default(),
+            status: watch::Sender::default(),
+            refused_text: None,
         };
         let text = dhcp.configuration().await?;
         dhcp.accept(&text).await?;
         Ok(dhcp)
+    }
+
+    /// Tells how it is doing through a channel that is there already.
+    #[must_use]
+    pub fn with_status(mut self, status: watch::Sender<DhcpStatus>) -> Self {
+        self.status = status;
+        self
     }
 
     /// The leases, as they are known at any time.
@@ -117,9 +161,7 @@ impl Dhcp {
     async fn configuration(&mut self) -> Result<String, DhcpError> {
         let mut plan = self.plan.borrow_and_update().clone();
         let loaders = Arc::clone(&self.loaders);
-        let looked = tokio::task::spawn_blocking(move || {
-            loaders.lock().unwrap_or_else(PoisonError::into_inner).usable()
-        });
+        let looked = tokio::task::spawn_blocking(move || loaders.usable());
         plan.loaders = looked.await.map_err(|error| DhcpError::Io {
             what: "the boot loaders cannot be looked at".to_owned(),
             source: std::io::Error::other(error),
@@ -171,15 +213,17 @@ impl Dhcp {
         let mut look = tokio::time::interval(LOOK);
         look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
-            if running.is_none() && Instant::now() >= start_at {
+            if running.is_none() && self.serves() && Instant::now() >= start_at {
                 match self.start() {
                     Ok(child) => {
                         tracing::info!(configuration = %self.configuration_file().display(), "DHCP");
                         running = Some(child);
                         started_at = Instant::now();
+                        self.is(DhcpStatus::Running);
                     }
                     Err(error) => {
                         tracing::error!(%error, "dnsmasq cannot be started");
+                        self.is(DhcpStatus::Dead(format!("dnsmasq cannot be started: {error}")));
                         start_at = Instant::now() + pause;
                         pause = (pause * 2).min(LONGEST_PAUSE);
                     }
@@ -201,6 +245,7 @@ impl Dhcp {
                     let status = ended.map(|status| status.to_string());
                     let status = status.unwrap_or_else(|error| error.to_string());
                     tracing::error!(status, again_in = ?pause, "dnsmasq has ended");
+                    self.is(DhcpStatus::Dead(format!("dnsmasq has ended: {status}")));
                     start_at = Instant::now() + pause;
                     pause = (pause * 2).min(LONGEST_PAUSE);
                 }
@@ -211,6 +256,10 @@ impl Dhcp {
                             child.stop().await;
                         }
                         (start_at, pause) = (Instant::now(), FIRST_PAUSE);
+                        if !self.serves() {
+                            tracing::info!("DHCP is off: no subnet is to be served");
+                            self.is(DhcpStatus::Off);
+                        }
                     }
                 }
             }
@@ -220,23 +269,57 @@ impl Dhcp {
         }
     }
 
+    /// Whether there is anything to serve; without that no program listens for DHCP at all.
+    fn serves(&self) -> bool {
+        !self.plan.borrow().subnets.is_empty()
+    }
+
+    fn is(&self, status: DhcpStatus) {
+        self.status.send_if_modified(|old| {
+            let changed = *old != status;
+            *old = status;
+            changed
+        });
+    }
+
+    /// A refused change is told once.
+    fn refused(&self, error: &DhcpError) {
+        let reason = crate::with_causes(error);
+        let status = DhcpStatus::Refused(reason.clone());
+        if *self.status.borrow() != status {
+            tracing::error!(error = reason, "DHCP goes on as before");
+        }
+        self.is(status);
+    }
+
     /// Whether there is a new configuration in place; one that is refused is logged once.
     async fn has_changed(&mut self, accepted: &mut String) -> bool {
         let text = match self.configuration().await {
             Ok(text) => text,
             Err(error) => {
-                tracing::error!(error = crate::with_causes(&error), "DHCP goes on as before");
+                self.refused(&error);
                 return false;
             }
         };
         if text == *accepted {
+            // What was refused in between was taken back.
+            if matches!(*self.status.borrow(), DhcpStatus::Refused(_)) {
+                self.is(if self.serves() { DhcpStatus::Running } else { DhcpStatus::Off });
+            }
             return false;
         }
-        accepted.clone_from(&text);
+        if self.refused_text.as_ref() == Some(&text) {
+            return false;
+        }
         match self.accept(&text).await {
-            Ok(()) => true,
+            Ok(()) => {
+                *accepted = text;
+                self.refused_text = None;
+                true
+            }
             Err(error) => {
-                tracing::error!(error = crate::with_causes(&error), "DHCP goes on as before");
+                self.refused(&error);
+                self.refused_text = Some(text);
                 false
             }
         }

@@ -178,7 +178,7 @@ pub fn plan(settings: &[SubnetSettings], rack_port: u16) -> Result<DhcpPlan, NoR
 }
 
 /// The address from which this host would speak to the subnet, when it is one of it.
-fn own_address(cidr: &Ipv4Net) -> Option<Ipv4Addr> {
+pub(super) fn own_address(cidr: &Ipv4Net) -> Option<Ipv4Addr> {
     // Connecting a UDP socket sends nothing; the system only chooses the way.
     let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;
     socket.connect((cidr.hosts().next()?, 9)).ok()?;

@@ -69,7 +69,7 @@ async fn a_configuration_that_dnsmasq_refuses_leaves_the_one_before_in_place() {
     }
     let dir = tempfile::tempdir().unwrap();
     let (_sender, receiver) = watch::channel(plan());
-    let loaders = Loaders::new(dir.path(), None);
+    let loaders = Arc::new(Mutex::new(Loaders::new(dir.path(), None)));
     let dhcp = Dhcp::prepare(dir.path().join("dhcp"), receiver, loaders).await.unwrap();
     let before = std::fs::read_to_string(dhcp.configuration_file()).unwrap();
     assert!(before.contains("127.1.0.100") && !before.contains("bootx64.efi"), "{before}");
@@ -86,6 +86,8 @@ async fn leases_are_told_as_they_come_and_go() {
         plan: watch::channel(plan()).1,
         loaders: Arc::new(Mutex::new(Loaders::new(dir.path(), None))),
         leases: watch::Sender::default(),
+        status: watch::Sender::default(),
+        refused_text: None,
     };
     let mut leases = dhcp.leases();
     dhcp.read_leases();
@@ -98,4 +100,35 @@ async fn leases_are_told_as_they_come_and_go() {
     std::fs::write(dhcp.lease_file(), "").unwrap();
     dhcp.read_leases();
     assert!(leases.borrow_and_update().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_change_leaves_the_running_one_and_says_why_until_a_good_one_comes() {
+    if Command::new("dnsmasq").arg("--version").output().is_err() {
+        eprintln!("skipped: dnsmasq is not installed");
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let (sender, receiver) = watch::channel(DhcpPlan::new(Vec::new()));
+    let loaders = Arc::new(Mutex::new(Loaders::new(dir.path(), None)));
+    let mut dhcp = Dhcp::prepare(dir.path().join("dhcp"), receiver, loaders).await.unwrap();
+    assert!(!dhcp.serves(), "nothing is served before anything is asked for");
+    let mut accepted = dhcp.configuration().await.unwrap();
+    assert!(!dhcp.has_changed(&mut accepted).await);
+
+    sender.send_replace(plan());
+    assert!(dhcp.has_changed(&mut accepted).await && dhcp.serves());
+    let before = std::fs::read_to_string(dhcp.configuration_file()).unwrap();
+    assert!(before.contains("127.1.0.100"));
+
+    let mut bad = plan();
+    bad.subnets[0].gateway = Some("127.1.0.150".parse().unwrap());
+    sender.send_replace(bad);
+    assert!(!dhcp.has_changed(&mut accepted).await);
+    let status = dhcp.status.borrow().clone();
+    assert!(matches!(&status, DhcpStatus::Refused(why) if why.contains("127.1.0.150")));
+    assert_eq!(std::fs::read_to_string(dhcp.configuration_file()).unwrap(), before);
+    sender.send_replace(plan());
+    assert!(!dhcp.has_changed(&mut accepted).await, "that one is running");
+    assert_eq!(*dhcp.status.borrow(), DhcpStatus::Running);
 }

@@ -4,27 +4,37 @@
 //! everything below `/MAAS/` are asked of the region for each machine. With the region away it
 //! goes on serving what it has under the last state that it was told.
 
+mod configs;
+mod queue;
 mod region;
 mod service;
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use maas_core::boot::{BootRequest, FetchedOver, GRUB_PRELOADER, ipxe_preloader};
+use http::StatusCode;
+use maas_core::boot::{BootRequest, FetchedOver, GRUB_PRELOADER, bootloader_names, ipxe_preloader};
 use maas_core::deploy::Endpoints;
+use maas_core::dhcp::Offer;
 use maas_core::secret::Secret;
+use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
+use self::configs::Configs;
+use self::queue::Queue;
 use self::region::RegionClient;
 pub use self::region::RegionError;
 use super::cache::{Cache, CacheError, Entry, Wanted};
+use super::dhcp::UsableLoaders;
 use super::enrolment::RackState;
 use super::files::{BootFile, BootFiles, hash_prefix, not_found};
+use super::reports::{RackReport, Reported, over_word};
 use crate::http::Problem;
 
 /// The pause after the region did not answer.
@@ -56,6 +66,15 @@ pub enum RackError {
     /// The HTTP client.
     #[error("the client for the region cannot be made")]
     Client(#[source] RegionError),
+    /// The configurations that the region made before.
+    #[error("{path}: configurations cannot be kept there")]
+    Configs {
+        /// Where.
+        path: PathBuf,
+        /// The system's reason.
+        #[source]
+        source: std::io::Error,
+    },
 }
 
 /// A rack apart from its region.
@@ -68,6 +87,9 @@ pub struct RemoteRack {
     port: u16,
     state: RwLock<Arc<RackState>>,
     asked: Mutex<Option<Instant>>,
+    configs: Configs,
+    reports: Queue,
+    offered: watch::Sender<Arc<Vec<Offer>>>,
 }
 
 impl RemoteRack {
@@ -84,7 +106,18 @@ impl RemoteRack {
         let state_file = settings.data_dir.join("state.json");
         let state = read_state(&state_file).unwrap_or_default();
         cache.pin(state.pins.clone());
+        let path = settings.data_dir.join("configs");
+        let configs = Configs::open(path.clone());
+        let configs = configs.map_err(|source| RackError::Configs { path, source })?;
+        let reports = Queue::open(settings.data_dir.join("reports"));
+        if reports.len() > 0 {
+            tracing::info!(reports = reports.len(), "kept for the region");
+        }
+        let offered = watch::Sender::new(Arc::new(state.dhcp.clone()));
         Ok(Self {
+            configs,
+            reports,
+            offered,
             region,
             cache: Arc::new(cache),
             state_file,
@@ -142,6 +175,44 @@ impl RemoteRack {
         }
     }
 
+    /// Delivers reports to the region until `stop`; what it does not take now is kept for later.
+    pub async fn deliver(self: Arc<Self>, stop: CancellationToken) {
+        loop {
+            let some = tokio::select! {
+                () = stop.cancelled() => return,
+                some = self.reports.next() => some,
+            };
+            let count = some.len();
+            match self.region.report(some).await {
+                Ok(()) => {
+                    tracing::debug!(reports = count, "delivered to the region");
+                    self.reports.delivered(count);
+                    continue;
+                }
+                // It is there and does not want them, however often they are sent.
+                Err(RegionError::Refused { status, text }) if status != StatusCode::FORBIDDEN => {
+                    tracing::error!(%status, text, reports = count, "the region refuses reports");
+                    self.reports.delivered(count);
+                    continue;
+                }
+                Err(error) => {
+                    let error = crate::with_causes(&error);
+                    tracing::debug!(error, waiting = self.reports.len(), "reports wait");
+                }
+            }
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(PAUSE) => {}
+            }
+        }
+    }
+
+    /// What DHCP is to serve, as the region says it.
+    #[must_use]
+    pub fn dhcp_offers(&self) -> watch::Receiver<Arc<Vec<Offer>>> {
+        self.offered.subscribe()
+    }
+
     fn take(&self, state: RackState) {
         tracing::info!(
             generation = &state.generation[..state.generation.len().min(12)],
@@ -153,6 +224,11 @@ impl RemoteRack {
         if let Err(error) = write_state(&self.state_file, &state) {
             tracing::warn!(%error, "the region's state cannot be kept for the next start");
         }
+        self.offered.send_if_modified(|offers| {
+            let changed = **offers != state.dhcp;
+            *offers = Arc::new(state.dhcp.clone());
+            changed
+        });
         *self.state.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(state);
     }
 
@@ -222,15 +298,28 @@ impl RemoteRack {
         reached: SocketAddr,
         over: FetchedOver,
     ) -> Result<String, Problem> {
-        self.region.boot(path, reached, over).await.map_err(|error| match error {
-            RegionError::Refused { text, .. } => Problem::NotFound(text),
-            other => {
-                tracing::warn!(path, error = crate::with_causes(&other), "no configuration");
-                Problem::Unavailable {
-                    text: "The region does not answer.".to_owned(),
-                    retry_after: Duration::from_secs(5),
-                }
+        let question = format!("{} {reached} {path}", over_word(over));
+        let error = match self.region.boot(path, reached, over).await {
+            Ok(text) => {
+                self.configs.keep(&question, &text);
+                return Ok(text);
             }
+            Err(RegionError::Refused { text, .. }) => {
+                self.configs.forget(&question);
+                return Err(Problem::NotFound(text));
+            }
+            Err(error) => error,
+        };
+        let error = crate::with_causes(&error);
+        if let Some(text) = self.configs.last(&question) {
+            tracing::warn!(path, error, "the configuration of before is served");
+            self.reports.push(RackReport::Netbooted { path: path.to_owned(), reached });
+            return Ok(text);
+        }
+        tracing::warn!(path, error, "no configuration");
+        Err(Problem::Unavailable {
+            text: "The region does not answer.".to_owned(),
+            retry_after: Duration::from_secs(5),
         })
     }
 
@@ -284,6 +373,24 @@ impl BootFiles for RemoteRack {
                 }
             }
         })
+    }
+}
+
+impl Reported for RemoteRack {
+    fn report(&self, report: RackReport) -> BoxFuture<'_, ()> {
+        self.reports.push(report);
+        Box::pin(std::future::ready(()))
+    }
+}
+
+impl UsableLoaders for RemoteRack {
+    fn usable(&self) -> BTreeSet<String> {
+        let state = self.state();
+        let here = bootloader_names().filter(|(_, stored_at)| {
+            let loader = state.loaders.get(stored_at);
+            loader.is_some_and(|loader| self.cache.has(&loader.sha256))
+        });
+        here.map(|(name, _)| name.to_owned()).collect()
     }
 }
 

@@ -13,7 +13,8 @@ use url::Url;
 
 use crate::http::BoxError;
 use crate::rack::cache::{Fetched, Upstream};
-use crate::rack::enrolment::{REACHED_HEADER, RackState, TOKEN_HEADER};
+use crate::rack::enrolment::{REACHED_HEADER, RackReports, RackState, TOKEN_HEADER};
+use crate::rack::reports::{RackReport, over_word};
 
 /// The longest answers that are read, in bytes.
 const LONGEST_STATE: usize = 16 << 20;
@@ -100,10 +101,7 @@ impl RegionClient {
         reached: SocketAddr,
         over: FetchedOver,
     ) -> Result<String, RegionError> {
-        let over = match over {
-            FetchedOver::Tftp => "tftp",
-            FetchedOver::Http => "http",
-        };
+        let over = over_word(over);
         let path = percent_encoding::utf8_percent_encode(path, PATH);
         let url = self.url(&format!("/MAAS/rack/v1/boot/{path}?over={over}"));
         let request = self
@@ -114,6 +112,21 @@ impl RegionClient {
             .timeout(Duration::from_secs(20));
         let bytes = whole(request.send().await?, LONGEST_BOOT).await?;
         String::from_utf8(bytes).map_err(|error| RegionError::Unreadable(error.into()))
+    }
+}
+
+impl RegionClient {
+    /// Hands reports over; with `Ok` they are durable with the region.
+    pub(super) async fn report(&self, reports: Vec<RackReport>) -> Result<(), RegionError> {
+        let body = serde_json::to_vec(&RackReports { reports });
+        let body = body.map_err(|error| RegionError::Unreadable(error.into()))?;
+        let request = self.client.post(self.url("/MAAS/rack/v1/reports"));
+        let request = request.header(TOKEN_HEADER, self.token.expose()).body(body);
+        let answer = request.timeout(Duration::from_secs(60)).send().await?;
+        if answer.status() == StatusCode::NO_CONTENT {
+            return Ok(());
+        }
+        whole(answer, LONGEST_BOOT).await.map(|_| ())
     }
 }
 

@@ -10,6 +10,7 @@ use maas_core::boot::FetchedOver;
 use super::{Found, RemoteRack};
 use crate::http::{Answer, Connection, Problem, Reply, ReplyBody, canonical_path};
 use crate::rack::enrolment::{REACHED_HEADER, TOKEN_HEADER};
+use crate::rack::reports::{self, Reported};
 
 /// Headers that belong to one connection (RFC 9110 7.6.1), or that the next one makes itself.
 const OF_ONE_CONNECTION: [HeaderName; 7] = [
@@ -64,7 +65,13 @@ impl RemoteRack {
         let reached = connection.local.map(|address| address.ip());
         match self.open_any(&path, reached, FetchedOver::Http).await? {
             Found::Text(text) => Ok(Reply::text(text)),
-            Found::Entry(entry) => Ok(entry.reply(request.headers())),
+            Found::Entry(entry) => {
+                let (method, headers) = (request.method(), request.headers());
+                if let Some(report) = reports::fetch(&path, method, headers, connection.peer) {
+                    self.report(report).await;
+                }
+                Ok(entry.reply(headers))
+            }
         }
     }
 

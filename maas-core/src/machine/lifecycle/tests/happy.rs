@@ -265,3 +265,26 @@ fn a_system_that_uses_the_metadata_service_is_not_deployed_by_a_report() {
     life.does(&Event::UserDataFetched);
     assert_eq!(life.machine.status, Status::Deployed);
 }
+
+#[test]
+fn a_lease_is_known_and_told_once_until_it_ends() {
+    let mut life = Life::ready();
+    let leased = |mac: &str, last| Event::AddressLeased {
+        mac: mac.into(),
+        address: std::net::IpAddr::from([10, 0, 0, last]),
+    };
+    let mac = "52:54:00:00:00:07";
+    let before = life.records.len();
+    life.does(&leased(mac, 5)).does(&leased(&mac.to_uppercase(), 5)).does(&leased("no", 5));
+    assert_eq!(life.records.len(), before + 1);
+    assert_eq!(life.machine.boot.leases.get(mac), Some(&std::net::IpAddr::from([10, 0, 0, 5])));
+    life.does(&leased(mac, 6));
+    let ended = |last| Event::LeaseEnded {
+        mac: mac.into(),
+        address: std::net::IpAddr::from([10, 0, 0, last]),
+    };
+    life.does(&ended(5));
+    assert!(!life.machine.boot.leases.is_empty(), "that one was given up before");
+    life.does(&ended(6));
+    assert!(life.machine.boot.leases.is_empty());
+}

@@ -102,6 +102,15 @@ fn events() -> Vec<Event> {
     events.extend([
         boot(),
         Event::EphemeralFetched,
+        Event::DhcpRefused { reason: "no".into() },
+        Event::AddressLeased {
+            mac: "52:54:00:00:00:07".into(),
+            address: std::net::IpAddr::from([10, 0, 0, 7]),
+        },
+        Event::LeaseEnded {
+            mac: "52:54:00:00:00:07".into(),
+            address: std::net::IpAddr::from([10, 0, 0, 7]),
+        },
         Event::NetbootOff,
         Event::NetbootOn,
         Event::UserDataFetched,
