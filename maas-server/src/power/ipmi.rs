@@ -249,6 +249,10 @@ fn refusal(finished: &Finished) -> PowerError {
         "invalid role",
         "Unauthorized",
     ];
+    // An answer that came too late for its question; a refused session has none.
+    if said(&["IPMI Request Match NOT FOUND"]) {
+        return PowerError::Connection { detail };
+    }
     if said(&auth) {
         return PowerError::Auth { detail };
     }

@@ -348,7 +348,8 @@ mod tests {
         }
 
         fn waits(&self) -> &'static [Duration] {
-            &[Duration::from_millis(1); 5]
+            const WAITS: [Duration; 5] = [Duration::from_millis(1); 5];
+            &WAITS
         }
 
         fn query<'a>(&'a self, _: Target<'a>) -> BoxFuture<'a, Result<PowerState, PowerError>> {

@@ -36,6 +36,19 @@ users:
 DOWNLOADS = {"firmware": "/boot-initrd", "initrd": "/noble/stable/squashfs",
              "installer": "/bookworm/stable/squashfs"}
 
+# What of a deployment's history the table at the end has.
+MILESTONES = (
+    ("Performing PXE boot", "boot configuration fetched"),
+    ("init-local finished", "ephemeral system is up"),
+    ("cmd-install: curtin", "installer starts"),
+    ("stage-partitioning finished", "partitioned and formatted"),
+    ("stage-extract finished", "image extracted"),
+    ("stage-curthooks finished", "boot loader installed"),
+    ("Node disabled netboot", "installed"),
+    ("Performing local boot", "boots from disk"),
+    ("Deployed the deployed", "asks for its user data: Deployed"),
+)
+
 
 def folder(options):
     """Where a run keeps what it leaves; each kind of run has one of its own."""
@@ -56,6 +69,7 @@ class Story:
         self.token = secrets.token_hex(16)
         self.hostname = "e2e-" + secrets.token_hex(3)
         self.stages = []
+        self.milestones = []
         self.killed = threading.Event()
         self.screens = []
         self.machine = self.server = self.rack = self.api = None
@@ -86,6 +100,9 @@ class Story:
         print()
         for name, took in self.stages:
             print("  %-44s %7.1f s" % (name, took))
+            if name == "deployed":
+                for text, after in self.milestones:
+                    print("    after %4d s  %s" % (after, text))
         times = os.times()
         print("  %-44s %7.1f s" % ("CPU of QEMU and everything else", times.children_user
                                    + times.children_system))
@@ -241,6 +258,7 @@ class Story:
         if (self.options.kill_rack or self.options.kill_region) and not self.killed.is_set():
             raise Failure("nothing was killed")
         self.stage("deployed", began)
+        self.milestones = self.history()
 
     def allocate_and_deploy(self):
         self.api.post("machines/", op="allocate", system_id=self.system_id)
@@ -255,6 +273,22 @@ class Story:
         (self.run / "curtin.yaml").write_text(
             str(self.api.get("machines/%s/" % self.system_id, op="get_curtin_config")))
         self.await_deployed()
+
+    def history(self):
+        """What happened since the machine was switched on for its last deployment, and when."""
+        events = self.api.get("events/", op="query", id=self.system_id, level="DEBUG",
+                              limit=1000)["events"]
+        found = []
+        began = None
+        for event in sorted(events, key=lambda event: event["id"]):
+            at = time.mktime(time.strptime(event["created"], "%a, %d %b. %Y %H:%M:%S"))
+            line = "%s %s" % (event["type"], event["description"])
+            if line.startswith("Power cycling"):
+                found, began = [], at
+            for mark, text in MILESTONES:
+                if began is not None and mark in line and "/builtin" not in line:
+                    found.append((text, at - began))
+        return found
 
     def await_deployed(self):
         end = time.monotonic() + self.deadline()

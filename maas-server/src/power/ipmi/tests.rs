@@ -59,7 +59,7 @@ impl Simulator {
             "chassis",
             format!(
                 "#!/bin/sh\necho \"$*\" >> {path}/log\nhow=$1\nshift\n\
-                 for process in /proc/[0-9]*; do\n\
+                 [ ! -e {path}/watch ] || for process in /proc/[0-9]*; do\n\
                  line=$(tr '\\0' ' ' < $process/cmdline 2>/dev/null) || continue\n\
                  case $line in\n\
                  ipmitool*\" watched \"*)\n\
@@ -161,6 +161,7 @@ async fn while_a_real_controller_is_asked_no_process_shows_the_password() {
     let secret = "hunter-0f-words";
     let watched = [("power_user", "watched"), ("power_pass", secret)];
     let power = simulator.power(&watched);
+    std::fs::write(simulator.dir.path().join("watch"), "").unwrap();
     Drivers::default().on(&id(), &power).await.unwrap();
     // The simulator looked at all processes while ipmitool waited for its answer.
     let dir = simulator.dir.path();
@@ -236,6 +237,11 @@ fn complaints_are_sorted_by_what_they_mean() {
             "Error in open session response message : invalid authentication algorithm\n{unable}"
         )),
         PowerError::Setting { name: "cipher_suite_id", .. }
+    ));
+    // An answer that came too late for its question, not one to the password.
+    assert!(matches!(
+        error("IPMI Request Match NOT FOUND\nActivate Session command failed\n"),
+        PowerError::Connection { .. }
     ));
     assert!(matches!(
         error("Set Chassis Power Control to Up/On failed: Node busy"),
