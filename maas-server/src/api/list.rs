@@ -291,9 +291,9 @@ impl Listing {
                 Item::Loaded(machine) => {
                     let view = self.catalogue.write(&machine);
                     if self.fields.is_empty() {
-                        let bytes = Bytes::from(view.end().into_bytes());
-                        chunk.extend_from_slice(&bytes);
-                        self.region.shown.keep(&machine, &self.stamp, bytes);
+                        let view = view.end();
+                        chunk.extend_from_slice(view.bytes());
+                        self.region.shown.keep(&machine, &self.stamp, view.bytes());
                     } else {
                         chunk.extend_from_slice(view.only(&self.fields).bytes());
                     }

@@ -86,7 +86,7 @@ impl Shown {
     }
 
     /// Remembers the JSON of a machine, as long as there is room.
-    pub(crate) fn keep(&self, machine: &Machine, stamp: &str, json: Bytes) {
+    pub(crate) fn keep(&self, machine: &Machine, stamp: &str, json: &[u8]) {
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         let inner = &mut *inner;
         if inner.stamp != stamp {
@@ -113,6 +113,8 @@ impl Shown {
         }
         inner.bytes += json.len();
         inner.clock += 1;
+        // Copied: what was written into may be larger than what was written.
+        let json = Bytes::copy_from_slice(json);
         let view = View { version: machine.version, used: inner.clock, json };
         inner.views.insert(machine.system_id.clone(), view);
     }
@@ -135,7 +137,7 @@ mod tests {
     fn a_view_is_found_in_its_own_version_and_world_only() {
         let shown = Shown::new(1000);
         let mut one = machine(1);
-        shown.keep(&one, "a", Bytes::from_static(b"{}"));
+        shown.keep(&one, "a", b"{}");
         assert_eq!(shown.known(&head(&one), "a").as_deref(), Some(b"{}".as_slice()));
         assert_eq!(shown.known(&head(&one), "b"), None);
         one.version += 1;
@@ -146,7 +148,7 @@ mod tests {
     fn the_room_is_never_exceeded() {
         let shown = Shown::new(100);
         for number in 0..50 {
-            shown.keep(&machine(number), "a", Bytes::from(vec![b'x'; 30]));
+            shown.keep(&machine(number), "a", &[b'x'; 30]);
             let inner = shown.inner.lock().unwrap_or_else(PoisonError::into_inner);
             let sum: usize = inner.views.values().map(|view| view.json.len()).sum();
             assert_eq!(sum, inner.bytes);

@@ -92,7 +92,7 @@ def message(method, path, key, body=b""):
 
 def exchange(port, request, keep=False):
     """Status and, if wanted, the whole answer; a new connection, as cloud-init's."""
-    with socket.create_connection(("127.0.0.1", port), timeout=120) as stream:
+    with socket.create_connection(("127.0.0.1", port), timeout=600) as stream:
         stream.sendall(request)
         first = stream.recv(1 << 16)
         pieces, size = [first], len(first)
@@ -278,8 +278,18 @@ class Standin:
                 env=environment, check=True)
         self.process = subprocess.Popen(
             [sys.executable, "-m", "gunicorn", "-w", "1", "-b", f"127.0.0.1:{self.port}",
-             "--log-level", "error", "--keep-alive", "0", "standin:application"], env=environment)
+             "--log-level", "error", "--keep-alive", "0", "--timeout", "600",
+             "standin:application"], env=environment)
         wait_for(self.port, "/")
+
+    def grow(self, count):
+        """Starts again with so many machines."""
+        self.stop()
+        environment = {**os.environ, "STANDIN_DB": str(self.folder / "standin.sqlite"),
+                       "PYTHONPATH": str(STANDIN)}
+        subprocess.run([sys.executable, "-c", f"import standin; standin.grow({count})"],
+                       env=environment, check=True)
+        self.start(None, None)
 
     def stop(self):
         self.process.terminate()
@@ -400,7 +410,9 @@ def main():
             ours.stop()
             populate(ours, count)
             ours.start()
-            lists(told, ours, standin if count == told.machines else None, key, count)
+            if count == told.many:
+                standin.grow(count)
+            lists(told, ours, standin, key, count)
         ours.stop()
         standin.stop()
     if failed:
@@ -453,28 +465,28 @@ def kill_nine(ours, node, event):
 
 def lists(told, ours, standin, key, count):
     path = "/MAAS/api/2.0/machines/"
+    # A large list is long enough to be measured once.
+    rounds, repeats = (told.rounds, 4) if count <= 2000 else (min(2, told.rounds), 1)
     before = resident(ours.process.pid)
     cold, answer = measured(ours.process.pid,
                             lambda: exchange(ours.port, message("GET", path, key)))
     mine, theirs = [], []
-    for _ in range(told.rounds):
+    for _ in range(rounds):
         spent, _ = measured(ours.process.pid, lambda: [
-            exchange(ours.port, message("GET", path, key)) for _ in range(4)])
-        mine.append(spent / 4)
-        if standin:
-            theirs.append(measured(standin.process.pid,
-                                   lambda: exchange(standin.port, message("GET", path, key)))[0])
+            exchange(ours.port, message("GET", path, key)) for _ in range(repeats)])
+        mine.append(spent / repeats)
+        theirs.append(measured(standin.process.pid,
+                               lambda: exchange(standin.port, message("GET", path, key)))[0])
     growth = resident(ours.process.pid, "VmHWM") - before
     status, size = answer
     assert status == 200
     print(f"B12          {count} machines: {size / 1e6:.1f} MB, first time {cold:.3f} s CPU, then "
           f"{statistics.median(mine):.4f} s")
-    if standin:
-        middle, low, high = ratios(mine, theirs)
-        row("B12", f"list of {count}: stand-in's CPU / ours, repeated",
-            f"{middle:.1f} ({low:.1f}-{high:.1f})", ">= 20", middle >= 20)
-        row("B12", f"list of {count}: stand-in's CPU / ours, first time after a start",
-            f"{statistics.median(theirs) / max(cold, 1e-9):.1f}", "told, no target", True)
+    middle, low, high = ratios(mine, theirs)
+    row("B12", f"list of {count}: stand-in's CPU / ours, repeated",
+        f"{middle:.1f} ({low:.1f}-{high:.1f})", ">= 20", middle >= 20)
+    row("B12", f"list of {count}: stand-in's CPU / ours, first time after a start",
+        f"{statistics.median(theirs) / max(cold, 1e-9):.1f}", "told, no target", True)
     row("B12", f"list of {count}: growth of memory", f"{growth:.1f} MB", "<= 64 MB", growth <= 64)
 
 

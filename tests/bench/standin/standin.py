@@ -195,6 +195,20 @@ def fill(views, keys):
     token(keys[""], None)
 
 
+def grow(count):
+    """Copies the machines with all their rows until there are so many."""
+    have = list(Machine.objects.prefetch_related("interfaces", "disks").order_by("id"))
+    with transaction.atomic():
+        for number in range(len(have), count):
+            old = have[number % len(have)]
+            machine = Machine.objects.create(
+                system_id=f"x{number:07}", hostname=f"{old.hostname}-{number}", owner=old.owner,
+                status=old.status, facts=old.facts,
+            )
+            for model, rows in ((Interface, old.interfaces), (Disk, old.disks)):
+                model.objects.bulk_create(model(machine=machine, facts=r.facts) for r in rows.all())
+
+
 def token(key, machine):
     consumer, word, secret = key.split(":")
     Token.objects.create(consumer=consumer, key=word, secret=secret, machine=machine)

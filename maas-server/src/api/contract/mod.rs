@@ -7,6 +7,7 @@ mod access;
 mod complete;
 mod counting;
 mod lists;
+mod refusals;
 mod resources;
 mod statuses;
 mod transitions;

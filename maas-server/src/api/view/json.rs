@@ -14,6 +14,7 @@ pub(crate) struct Json(Vec<u8>);
 
 impl Json {
     /// Null.
+    #[cfg(test)]
     pub(crate) fn null() -> Self {
         Self(NULL.to_vec())
     }
