@@ -5,7 +5,9 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use maas_core::machine::Status;
 use maas_server::rack::enrolment;
+use maas_server::rack::reports::{RackReport, Reported};
 use sha2::{Digest, Sha256};
 
 use super::support::client::{Answer, Call};
@@ -118,6 +120,81 @@ fn a_machine_deploys_through_a_rack_whose_images_outlive_the_region() {
     assert_eq!((asked.status, asked.header("retry-after")), (503, Some("5")));
     assert_eq!(Call::get("/ipxe.cfg").send(rack.address).status, 200);
     assert_ne!(rack.tftp.port(), 0);
+}
+
+#[test]
+fn a_rack_serves_what_it_knows_while_the_region_is_away_and_tells_it_afterwards() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut random = Random::new(Random::seed());
+    let mut running = Running::with_images(|_| {});
+    let mut rack = Rack::enrolled(&running, dir.path(), &mut random);
+    let mac = "52:54:00:00:00:77";
+    let machine = running.add_machine(|machine| {
+        machine.status = Status::Ready;
+        machine.previous_status = Status::Commissioning;
+        machine.mac_addresses = [mac.to_owned()].into();
+    });
+    let config = |rack: &Rack| Call::get(format!("/ipxe.cfg-{mac}")).send(rack.address);
+    let before = config(&rack);
+    assert_eq!(before.status, 200);
+    let netboots = |running: &Running| {
+        let records = running.records();
+        records.iter().filter(|it| it.record.kind == "Performing PXE boot").count()
+    };
+    assert_eq!(netboots(&running), 1);
+    running.while_down(|| {
+        assert_eq!(config(&rack).text(), before.text());
+        let unknown = Call::get("/ipxe.cfg-52:54:00:00:00:78").send(rack.address);
+        assert_eq!(unknown.status, 503, "nothing is made up");
+        // What waits for the region outlives the rack too.
+        rack.process.kill();
+        rack.start_again();
+        assert_eq!(config(&rack).text(), before.text());
+    });
+    eventually("the netboots arrive", PATIENCE, || (netboots(&running) == 3).then_some(()));
+    let machine = running.machine(&machine.system_id);
+    assert_eq!(machine.boot.rack.as_deref(), Some("127.0.0.1"));
+}
+
+#[test]
+fn dhcp_is_offered_when_the_api_switches_it_on_and_leases_are_told() {
+    let running = Running::empty();
+    let mac = "52:54:00:00:00:79";
+    let machine = running.add_machine(|machine| machine.mac_addresses = [mac.to_owned()].into());
+    let region = running.server().region();
+    let offers = || region.dhcp_offers.borrow().len();
+    let subnet = running.post("subnets/", &[("cidr", "203.0.113.0/24"), ("vlan", "5001")]).ok();
+    let subnet = subnet.json()["id"].to_string();
+    let range = [
+        ("type", "dynamic"),
+        ("start_ip", "203.0.113.100"),
+        ("end_ip", "203.0.113.150"),
+        ("subnet", subnet.as_str()),
+    ];
+    running.post("ipranges/", &range).ok();
+    assert_eq!(offers(), 0, "off by default");
+    let switch = |on: &str| {
+        let call = Call::new("PUT", "/MAAS/api/2.0/vlans/5001/")
+            .header("Content-Type", "application/x-www-form-urlencoded")
+            .body(format!("dhcp_on={on}"));
+        call.signed(&running.admin).send(running.region).ok();
+    };
+    switch("true");
+    eventually("it is offered", PATIENCE, || (offers() == 1).then_some(()));
+    switch("false");
+    eventually("it is taken back", PATIENCE, || (offers() == 0).then_some(()));
+
+    let lease = RackReport::Leased { mac: mac.to_owned(), address: [203, 0, 113, 101].into() };
+    for _ in 0..2 {
+        running.runtime.block_on(region.report(lease.clone()));
+    }
+    let told: Vec<String> = running
+        .records()
+        .into_iter()
+        .filter(|it| it.record.kind == "DHCP lease" && it.system_id == machine.system_id)
+        .map(|it| it.record.description)
+        .collect();
+    assert_eq!(told, [format!("{mac} has 203.0.113.101")]);
 }
 
 #[test]
