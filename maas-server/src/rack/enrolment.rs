@@ -165,7 +165,8 @@ impl Racks {
         Some(endpoints)
     }
 
-    fn loader(&self, path: PathBuf) -> Option<LoaderFile> {
+    /// A boot loader's hash and length; reads the file when it has changed.
+    pub(super) fn loader(&self, path: PathBuf) -> Option<LoaderFile> {
         let metadata = path.metadata().ok().filter(std::fs::Metadata::is_file)?;
         let (size, modified) = (metadata.len(), metadata.modified().ok());
         let mut hashes = self.hashes.lock().unwrap_or_else(PoisonError::into_inner);

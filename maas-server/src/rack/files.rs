@@ -81,7 +81,7 @@ pub(super) fn noticed(region: &Arc<Region>, request: &Request) {
 
 /// The one way from a path to what stands there.
 pub(super) async fn open(
-    region: &Region,
+    region: &Arc<Region>,
     path: &str,
     endpoints: &Endpoints,
     over: FetchedOver,
@@ -107,7 +107,7 @@ pub(super) async fn open(
 }
 
 /// `HASH/…` of an image, or a boot loader's name below any folder.
-pub(super) async fn image(region: &Region, path: &str) -> Result<BootFile, Problem> {
+pub(super) async fn image(region: &Arc<Region>, path: &str) -> Result<BootFile, Problem> {
     if let Some(prefix) = hash_prefix(path) {
         let blob = region.images.blob(&prefix).ok_or_else(not_found)?;
         let content = FileContent::open(&blob.path, Some(blob.size)).await?;
@@ -129,10 +129,19 @@ pub(super) fn hash_prefix(path: &str) -> Option<String> {
 }
 
 /// A boot loader's file; `stored_at` is relative to the image directory.
-async fn stored(region: &Region, stored_at: &str) -> Result<BootFile, Problem> {
+async fn stored(region: &Arc<Region>, stored_at: &str) -> Result<BootFile, Problem> {
     for path in places(region.images.dir(), region.config.bootloader_dir.as_deref(), stored_at) {
         match FileContent::open(&path, None).await {
-            Ok(content) => return Ok(BootFile::File(content)),
+            Ok(content) => {
+                let of = Arc::clone(region);
+                let known = tokio::task::spawn_blocking(move || of.racks.loader(path)).await;
+                let known = known.map_err(Problem::internal)?;
+                let known = known.filter(|known| known.size == content.length());
+                return Ok(BootFile::File(match known {
+                    Some(known) => content.digest(&known.sha256),
+                    None => content,
+                }));
+            }
             Err(FileError::Absent { .. } | FileError::NotAFile { .. }) => {}
             Err(error) => return Err(error.into()),
         }

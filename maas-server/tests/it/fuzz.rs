@@ -78,3 +78,13 @@ fn bodies_of_any_form_are_read_or_refused() {
 fn credentials_of_any_form_are_read_or_refused() {
     run(&TARGETS[1]);
 }
+
+#[test]
+fn tftp_sessions_with_any_client_stay_within_the_file_and_end() {
+    run(&TARGETS[2]);
+}
+
+#[test]
+fn what_a_rack_reads_from_the_network_is_read_or_refused() {
+    run(&TARGETS[3]);
+}

@@ -2,8 +2,14 @@
 
 #![allow(unreachable_pub, reason = "fuzz/ takes it as a public module")]
 
+use std::time::Duration;
+
 use bytes::Bytes;
-use maas_server::http::{Credentials, parse_body};
+use maas_core::boot::BootRequest;
+use maas_core::dhcp::{lease_changes, parse_leases};
+use maas_core::tftp::{Limits, Request, Send, Session, Wait};
+use maas_server::http::{Credentials, canonical_path, parse_body, parse_range};
+use maas_server::rack::enrolment::{RackReports, RackState};
 
 /// A reader, the inputs to start from, and the words of its language.
 #[derive(Clone, Copy, Debug)]
@@ -19,9 +25,11 @@ pub struct Target {
 }
 
 /// Every target.
-pub const TARGETS: [Target; 2] = [
+pub const TARGETS: [Target; 4] = [
     Target { name: "body", check: body, seeds: body_seeds, words: BODY },
     Target { name: "oauth", check: oauth, seeds: oauth_seeds, words: OAUTH },
+    Target { name: "tftp", check: tftp, seeds: tftp_seeds, words: TFTP },
+    Target { name: "rack", check: rack, seeds: rack_seeds, words: RACK },
 ];
 
 /// A content type on the first line, the body after it: what is read is in proportion to what was
@@ -66,6 +74,160 @@ pub fn oauth(input: &[u8]) {
         }
     }
 }
+
+/// The length of the file that [`tftp`] sends, in bytes: more blocks of 8 than a block number counts.
+const FILE: u64 = 600_000;
+
+/// A client's datagrams, each with its length before it: what is sent stays within the file and the
+/// window, and the session ends.
+pub fn tftp(input: &[u8]) {
+    let mut rest = input;
+    let mut datagrams = std::iter::from_fn(|| {
+        let (&length, after) = rest.split_first()?;
+        let (datagram, after) = after.split_at(usize::from(length).min(after.len()));
+        rest = after;
+        Some(datagram)
+    });
+    let Ok(Request::Read(request)) = Request::parse(datagrams.next().unwrap_or_default()) else {
+        return;
+    };
+    assert!(request.path.len() <= 512, "a path out of a datagram of 255 bytes");
+    let limits = Limits::default();
+    let mut now = Duration::ZERO;
+    let (mut session, mut step) = Session::start(&request.options, FILE, &limits, now);
+    assert!(session.block_size() <= usize::from(limits.block_size));
+    for _ in 0..10_000 {
+        if let Send::Blocks(blocks) = &step.send {
+            let count = blocks.end() - blocks.start() + 1;
+            assert!(count <= session.window() as u64, "{count} blocks");
+            let last = session.block(*blocks.end());
+            assert!(last.offset + last.length as u64 <= FILE);
+        }
+        let Wait::Until(deadline) = step.wait else { return };
+        step = match datagrams.next() {
+            Some(datagram) => {
+                now += Duration::from_millis(1);
+                session.received(datagram, now)
+            }
+            // The client has fallen silent.
+            None => {
+                now = now.max(deadline);
+                session.timed_out(now)
+            }
+        };
+    }
+    panic!("a session with a silent client goes on");
+}
+
+/// A path, a lease file, a state or reports, as the first byte says.
+pub fn rack(input: &[u8]) {
+    let Some((which, input)) = input.split_first() else { return };
+    let text = std::str::from_utf8(input).unwrap_or_default();
+    match which {
+        b'p' => {
+            if let Ok(path) = canonical_path(text) {
+                // What becomes a file's name stays below its folder.
+                match BootRequest::parse(&path) {
+                    Ok(
+                        BootRequest::File { path } | BootRequest::Bootloader { stored_at: path },
+                    ) => {
+                        assert!(path.split('/').all(|part| part != ".."), "{path}");
+                    }
+                    _ => {}
+                }
+            }
+        }
+        b'l' => {
+            let leases = parse_leases(text);
+            assert!(leases.len() <= text.lines().count());
+            assert!(lease_changes(&leases, &leases).is_empty());
+        }
+        b's' => {
+            if let Ok(state) = serde_json::from_slice::<RackState>(input) {
+                let again = serde_json::to_vec(&state).unwrap_or_default();
+                assert_eq!(serde_json::from_slice::<RackState>(&again).ok(), Some(state));
+            }
+        }
+        b'r' => {
+            if let Ok(told) = serde_json::from_slice::<RackReports>(input) {
+                let again = serde_json::to_vec(&told).unwrap_or_default();
+                assert_eq!(serde_json::from_slice::<RackReports>(&again).ok(), Some(told));
+            }
+        }
+        _ => {
+            use maas_server::http::Range;
+            if let Range::Part { start, end } = parse_range(text, FILE) {
+                assert!(start < end && end <= FILE, "{start} to {end}");
+            }
+        }
+    }
+}
+
+fn tftp_seeds() -> Vec<Vec<u8>> {
+    let with_lengths = |datagrams: &[&[u8]]| {
+        let sized = datagrams.iter().flat_map(|datagram| {
+            let length = u8::try_from(datagram.len()).unwrap_or(u8::MAX);
+            std::iter::once(length).chain(datagram.iter().copied())
+        });
+        sized.collect::<Vec<u8>>()
+    };
+    vec![
+        with_lengths(&[b"\0\x01grub/grub.cfg\0octet\0", b"\0\x04\0\x01", b"\0\x04\0\x02"]),
+        with_lengths(&[
+            b"\0\x01bootx64.efi\0octet\0blksize\01468\0tsize\00\0windowsize\016\0",
+            b"\0\x04\0\0",
+            b"\0\x04\0\x10",
+            b"\0\x05\0\0bye\0",
+        ]),
+        with_lengths(&[b"\0\x01x\0netascii\0timeout\01\0", b"\0\x04\0\x01"]),
+    ]
+}
+
+const TFTP: &[&[u8]] = &[
+    b"\0\x01",
+    b"\0\x02",
+    b"\0octet\0",
+    b"blksize\08\0",
+    b"windowsize\065535\0",
+    b"timeout\0255\0",
+    b"tsize\0",
+    b"\x04\0\x04\0\0",
+    b"\x04\0\x04\xff\xff",
+    b"\x04\0\x04\0\x01",
+    b"\x05\0\x05\0\x08\0",
+];
+
+fn rack_seeds() -> Vec<Vec<u8>> {
+    [
+        "p/ipxe.cfg-52%3A54%3A00%3A00%3A00%3A01",
+        "p/images/bootx64.efi",
+        "p/images/0123456/ubuntu/amd64/ga-24.04/noble/stable/squashfs",
+        "l1795356549 52:54:00:00:00:01 10.0.0.9 node *\n0 06-01:02:03:04:05:06 10.0.0.8 * 01:02\n",
+        "s{\"generation\":\"a\",\"files\":{\"00\":5},\"pins\":[\"00\"],\"loaders\":\
+         {\"bootloaders/uefi/amd64/bootx64.efi\":{\"sha256\":\"00\",\"size\":1}},\"dhcp\":[]}",
+        "r{\"reports\":[{\"kind\":\"leased\",\"mac\":\"52:54:00:00:00:01\",\
+         \"address\":\"10.0.0.9\"},{\"kind\":\"netbooted\",\"path\":\"ipxe.cfg\",\
+         \"reached\":\"10.0.0.1:5248\"}]}",
+        "bbytes=1-2",
+    ]
+    .map(|text| text.as_bytes().to_vec())
+    .into()
+}
+
+const RACK: &[&[u8]] = &[
+    b"%2e%2e",
+    b"/../",
+    b"\\",
+    b"%00",
+    b"bootloaders/",
+    b"52:54:00:00:00:01",
+    b"10.0.0.9",
+    b"null",
+    b"18446744073709551615",
+    b"{\"kind\":\"lease_ended\"}",
+    b"bytes=",
+    b"-",
+];
 
 /// The token secret in the seeds' signatures.
 const SECRET: &str = "kd8fQq";

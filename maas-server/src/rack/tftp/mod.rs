@@ -10,10 +10,12 @@ mod source;
 mod transfer;
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
+use maas_core::boot::FetchedOver;
 use maas_core::tftp::{self, ErrorCode, Request, RequestError, error_packet};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -21,7 +23,8 @@ use tokio_util::sync::CancellationToken;
 use self::clients::Clients;
 use self::socket::Socket;
 use self::transfer::Asked;
-use super::files::BootFiles;
+use super::files::{BootFile, BootFiles};
+use crate::http::Problem;
 
 /// What TFTP clients may cost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,12 +89,42 @@ impl TftpServer {
     }
 
     /// Serves until `stop`; transfers under way are cut, firmware then asks again.
+    ///
+    /// Packets are handled on a thread of their own: most transfers go block by block, and what
+    /// waking another thread costs is more than a block. Files are found where this is called.
     pub async fn serve(
         self,
         files: Arc<dyn BootFiles>,
         limits: TftpLimits,
         stop: CancellationToken,
     ) {
+        let (ended, wait) = tokio::sync::oneshot::channel::<()>();
+        let files: Arc<dyn BootFiles> =
+            Arc::new(Elsewhere { files, runtime: tokio::runtime::Handle::current() });
+        let packets = move || -> io::Result<()> {
+            let _ended = ended;
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            let socket = self.socket.into_std()?;
+            runtime.block_on(async {
+                let server = Self { socket: Socket::from_std(socket)?, address: self.address };
+                server.packets(files, limits, stop).await;
+                Ok(())
+            })
+        };
+        let thread = std::thread::Builder::new().name("tftp".to_owned());
+        let started = thread.spawn(move || {
+            if let Err(error) = packets() {
+                tracing::error!(%error, "TFTP is not served");
+            }
+        });
+        match started {
+            // It ends by dropping its half, whatever happens.
+            Ok(_) => drop(wait.await),
+            Err(error) => tracing::error!(%error, "TFTP is not served: no thread for it"),
+        }
+    }
+
+    async fn packets(self, files: Arc<dyn BootFiles>, limits: TftpLimits, stop: CancellationToken) {
         let clients = Arc::new(Clients::new(limits.transfers, limits.transfers_of_client));
         let mut transfers = JoinSet::new();
         // Room for as many datagrams as the system hands over at once.
@@ -146,6 +179,26 @@ impl TftpServer {
         if let Err(error) = self.socket.send(received.peer, received.reached, &packet, None).await {
             tracing::debug!(%error, peer = %received.peer, "TFTP: no refusal sent");
         }
+    }
+}
+
+/// Files that are looked for by another runtime's tasks: database and connections belong there.
+#[derive(Debug)]
+struct Elsewhere {
+    files: Arc<dyn BootFiles>,
+    runtime: tokio::runtime::Handle,
+}
+
+impl BootFiles for Elsewhere {
+    fn open<'a>(
+        &'a self,
+        path: &'a str,
+        reached: Option<IpAddr>,
+        over: FetchedOver,
+    ) -> BoxFuture<'a, Result<BootFile, Problem>> {
+        let (files, path) = (Arc::clone(&self.files), path.to_owned());
+        let found = self.runtime.spawn(async move { files.open(&path, reached, over).await });
+        Box::pin(async move { found.await.map_err(Problem::internal)? })
     }
 }
 

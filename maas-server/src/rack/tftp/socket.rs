@@ -11,6 +11,14 @@ use tokio::net::UdpSocket;
 pub(super) struct Socket {
     socket: UdpSocket,
     state: UdpSocketState,
+    family: Family,
+}
+
+/// What peers' addresses must look like to the system.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Family {
+    V4,
+    V6,
 }
 
 /// What was received: one datagram, or several of one client.
@@ -34,9 +42,26 @@ impl Received {
 
 impl Socket {
     pub(super) async fn bind(address: SocketAddr) -> io::Result<Self> {
-        let socket = UdpSocket::bind(address).await?;
+        Self::of(UdpSocket::bind(address).await?)
+    }
+
+    fn of(socket: UdpSocket) -> io::Result<Self> {
         let state = UdpSocketState::new((&socket).into())?;
-        Ok(Self { socket, state })
+        let family = match socket.local_addr()? {
+            SocketAddr::V4(_) => Family::V4,
+            SocketAddr::V6(_) => Family::V6,
+        };
+        Ok(Self { socket, state, family })
+    }
+
+    /// The same socket for another runtime, which takes it with [`Socket::from_std`].
+    pub(super) fn into_std(self) -> io::Result<std::net::UdpSocket> {
+        self.socket.into_std()
+    }
+
+    /// A socket of the runtime that this is called in.
+    pub(super) fn from_std(socket: std::net::UdpSocket) -> io::Result<Self> {
+        Self::of(UdpSocket::from_std(socket)?)
     }
 
     /// A socket of its own for one client: nobody else's datagrams come in.
@@ -89,8 +114,8 @@ impl Socket {
         bytes: &[u8],
         segment: Option<usize>,
     ) -> io::Result<()> {
-        let peer = match (self.socket.local_addr()?, peer) {
-            (SocketAddr::V6(_), SocketAddr::V4(peer)) => {
+        let peer = match (self.family, peer) {
+            (Family::V6, SocketAddr::V4(peer)) => {
                 SocketAddr::new(peer.ip().to_ipv6_mapped().into(), peer.port())
             }
             (_, peer) => peer,

@@ -28,6 +28,7 @@ pub(crate) struct Running {
     pub(crate) admin: Key,
     pub(crate) runtime: Arc<Runtime>,
     server: Option<Server>,
+    config: Config,
     _dir: TempDir,
 }
 
@@ -64,13 +65,16 @@ impl Running {
         config.boot_source_url = None;
         config.sync_interval = None;
         change(&mut config);
-        let server = runtime.block_on(Server::start(config)).unwrap();
+        let server = runtime.block_on(Server::start(config.clone())).unwrap();
+        config.region_listen = server.region_address();
+        config.rack_listen = server.rack_address();
         let mut running = Self {
             region: server.region_address(),
             rack: server.rack_address(),
             admin: Key { consumer: String::new(), token: String::new(), secret: String::new() },
             runtime: Arc::new(runtime),
             server: Some(server),
+            config,
             _dir: dir,
         };
         running.admin = running.user("root", Role::Admin);
@@ -79,6 +83,17 @@ impl Running {
 
     pub(crate) fn server(&self) -> &Server {
         self.server.as_ref().unwrap()
+    }
+
+    /// Does something while the server is down; it comes back on the same ports with the same data.
+    pub(crate) fn while_down<T>(&mut self, work: impl FnOnce() -> T) -> T {
+        if let Some(server) = self.server.take() {
+            self.runtime.block_on(server.shutdown());
+        }
+        let done = work();
+        let start = Server::start(self.config.clone());
+        self.server = Some(self.runtime.block_on(start).unwrap());
+        done
     }
 
     /// Adds a user and gives the API key.
