@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use maas_core::ipam::Networks;
 use maas_core::machine::new::{Enlistment, NewMachine as Told, normal_mac};
-use maas_core::machine::{Level, Machine, PowerState, Record, Status};
+use maas_core::machine::{Arrival, DeploymentSummary, Level, Machine, PowerState, Record, Status};
 use maas_core::secret::Secret;
 
 use super::machines::{MACHINES, reply};
@@ -36,6 +36,7 @@ pub(super) const FIELDS: &[Param] = &[
     Param::optional("zone", "The zone."),
     Param::optional("min_hwe_kernel", "The lowest kernel."),
     Param::optional("commission", "Whether it is commissioned at once; true for administrators."),
+    Param::optional("deployed", "Whether it is in use already: it is added as Deployed."),
 ];
 
 pub(super) fn operations() -> Vec<Operation<Region>> {
@@ -102,15 +103,56 @@ async fn create(region: Arc<Region>, request: Request) -> Result<Reply, Problem>
     if anonymous {
         return reply(&region, &enlist(&region, told, commission).await?).await;
     }
-    let machine = add(&region, told, Machine::added).await?;
-    let record = record(format!("({}) - added", actor(&request)?.username), "Request to add");
+    let deployed = request.fields().flag("deployed")?.unwrap_or(false);
+    let user = actor(&request)?.username;
+    let machine = if deployed {
+        add(&region, told, |told, now| Ok(in_use(Machine::added(told, now)?, &user))).await?
+    } else {
+        add(&region, told, Machine::added).await?
+    };
+    let record = record(format!("({user}) - added"), "Request to add");
     region.edit::<ApplyError>(&machine.system_id, |_| Ok(vec![record.clone()])).await?;
-    if !commission {
+    if deployed || !commission {
         return reply(&region, &machine).await;
     }
-    let event = super::actions::commission_event(&region, &machine, &request).await?;
+    match commissioned(&region, &request, &machine).await {
+        Ok(machine) => reply(&region, &machine).await,
+        Err(problem) => {
+            // A machine that was not added as asked for is not added at all.
+            let store = &region.store;
+            let left = store.machine(&machine.system_id).await.map_err(Problem::internal)?;
+            if let Some(left) = left.filter(|left| left.status == Status::New) {
+                store.delete(&left.system_id, left.version).await.map_err(Problem::internal)?;
+            }
+            Err(problem)
+        }
+    }
+}
+
+async fn commissioned(
+    region: &Region,
+    request: &Request,
+    machine: &Machine,
+) -> Result<Machine, Problem> {
+    let event = super::actions::commission_event(region, machine, request).await?;
     let result = region.apply(&machine.system_id, &event, Extras::default()).await;
-    reply(&region, &crate::problems::applied(result)?).await
+    crate::problems::applied(result)
+}
+
+/// A machine that somebody else has installed, and that is in use already.
+fn in_use(mut machine: Machine, user: &str) -> Machine {
+    machine.status = Status::Deployed;
+    machine.owner = Some(user.to_owned());
+    machine.netboot = false;
+    machine.deployment = Some(DeploymentSummary {
+        osystem: "custom".to_owned(),
+        distro_series: String::new(),
+        hwe_kernel: String::new(),
+        ephemeral: false,
+        plan_digest: String::new(),
+        arrival: Arrival::default(),
+    });
+    machine
 }
 
 /// A machine makes itself known: one that was seen before is updated, so that enlisting twice

@@ -105,7 +105,8 @@ async fn accept(region: Arc<Region>, request: Request) -> Result<Reply, Problem>
 async fn accept_all(region: Arc<Region>, request: Request) -> Result<Reply, Problem> {
     let filter = MachineFilter { statuses: vec![Status::New], ..MachineFilter::all() };
     let mut machines = region.store.machines(&filter).await.map_err(Problem::internal)?;
-    machines.retain(|machine| !machine.locked);
+    // One that cannot be switched on does not keep the others from it.
+    machines.retain(|machine| !machine.locked && !machine.power.driver.is_empty());
     commission(&region, &request, machines).await
 }
 

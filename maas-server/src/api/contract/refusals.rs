@@ -253,3 +253,26 @@ async fn of_two_changes_at_once_none_is_lost() {
         assert_eq!(kept.expose().get(name).map(String::as_str), Some("v"), "{name}");
     }
 }
+
+#[tokio::test]
+async fn a_machine_that_cannot_be_added_as_asked_for_is_not_added() {
+    let world = World::new().await;
+    let form = [("architecture", "amd64"), ("mac_addresses", "52:54:00:00:09:01")];
+    let refused = world.post("machines/", &form).await;
+    assert_eq!(refused.status, 400, "no power type: {}", refused.text());
+    let scripts = [form[0], form[1], ("power_type", "manual"), ("testing_scripts", "nosuch")];
+    assert_eq!(world.post("machines/", &scripts).await.status, 400);
+    assert_eq!(world.get("machines/").await.json(), json!([]));
+    let used = [form[0], form[1], ("power_type", "manual"), ("deployed", "true")];
+    let added = world.post("machines/", &used).await.json();
+    assert_eq!(
+        (&added["status_name"], &added["owner"], &added["netboot"]),
+        (&json!("Deployed"), &json!("root"), &json!(false))
+    );
+    // What enlisted without a power switch does not keep others from being accepted.
+    world.machine(Status::New, |machine| machine.power.driver.clear()).await;
+    let ready = world.machine(Status::New, |_| {}).await;
+    let accepted = world.post("machines/?op=accept_all", &[]).await.json();
+    assert_eq!(accepted.as_array().unwrap().len(), 1);
+    assert_eq!(accepted[0]["system_id"], ready.system_id.as_str());
+}

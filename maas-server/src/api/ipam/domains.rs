@@ -114,6 +114,9 @@ async fn remove(region: Arc<Region>, request: Request) -> Result<Reply, Problem>
     let id = find(&networks, &request)?;
     let name = networks.domains().get(id).map_or("", |domain| &domain.name);
     let machines = region.store.machines(&MachineFilter::all()).await.map_err(Problem::internal)?;
+    if id == networks.default_domain() {
+        change(&region, |networks| Ok(networks.remove_domain(id)?)).await?;
+    }
     let inside = machines.iter().filter(|machine| machine.domain == name).count();
     if inside > 0 {
         return Err(Problem::Conflict(format!("This domain still has {inside} machines.")));
