@@ -46,7 +46,7 @@ def dhcp_settings(loader, http_boot, rack_is_apart):
     if http_boot:
         disabled.append("uefi_amd64_tftp")
     if rack_is_apart:
-        listen = 'rack_listen = "127.0.0.1:5248"\nnode_timeout_minutes = 5'
+        listen = 'rack_listen = "127.0.0.1:5248"\nnode_timeout_minutes = 10'
     else:
         listen = 'tftp_listen = "0.0.0.0:69"'
     return """

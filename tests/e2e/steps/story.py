@@ -303,8 +303,12 @@ class Story:
                 time.sleep(1)
 
     def kill_region(self):
-        wait("the extraction", self.deadline(),
-             lambda: self.server.says("cmd-install/stage-extract"))
+        def extracts():
+            events = self.api.get("events/", op="query", id=self.system_id, level="DEBUG",
+                                  limit=1000)["events"]
+            return any(event["type"] == "Installing OS" for event in events)
+
+        wait("the installer to write the image", self.deadline(), extracts)
         self.server.kill()
         say("  the region is killed")
         self.killed.set()
