@@ -5,6 +5,7 @@ mod controller;
 mod kept_nonces;
 pub(crate) mod scripts;
 pub(crate) mod shown;
+mod turns;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -53,6 +54,7 @@ pub struct Region {
     /// What machines reported in their present runs.
     pub trails: Trails,
     rack: SocketAddr,
+    turns: turns::Turns,
     wake: watch::Sender<u64>,
 }
 
@@ -79,6 +81,7 @@ impl Region {
             settings: RwLock::default(),
             trails: Trails::default(),
             rack,
+            turns: turns::Turns::default(),
             wake: watch::Sender::new(0),
         }
     }
