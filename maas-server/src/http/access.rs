@@ -1,5 +1,9 @@
 //! Who may call an operation, who calls it, and the hook that finds that out.
 
+use std::any::Any;
+use std::fmt;
+use std::sync::Arc;
+
 use futures_util::future::BoxFuture;
 
 use super::{Problem, Request};
@@ -101,7 +105,41 @@ pub struct UserCaller {
 pub struct NodeCaller {
     /// The six-character system id.
     pub system_id: String,
+    /// What the authenticator read of it, so that a handler need not read it again.
+    pub learned: Learned,
 }
+
+/// What an authenticator learned of a caller besides who it is; of any type. All are equal.
+#[derive(Clone, Default)]
+pub struct Learned(Option<Arc<dyn Any + Send + Sync>>);
+
+impl Learned {
+    /// Wraps a value.
+    #[must_use]
+    pub fn new<T: Send + Sync + 'static>(value: T) -> Self {
+        Self(Some(Arc::new(value)))
+    }
+
+    /// The value, if there is one and it is of this type.
+    #[must_use]
+    pub fn value<T: Send + Sync + 'static>(&self) -> Option<&T> {
+        self.0.as_ref()?.downcast_ref()
+    }
+}
+
+impl fmt::Debug for Learned {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(if self.0.is_some() { "Learned(..)" } else { "Learned" })
+    }
+}
+
+impl PartialEq for Learned {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Learned {}
 
 /// Who sent a request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

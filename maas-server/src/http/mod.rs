@@ -91,7 +91,9 @@ mod splice;
 mod stall;
 mod table;
 
-pub use access::{Access, Authenticator, Caller, Identified, NodeCaller, Role, UserCaller};
+pub use access::{
+    Access, Authenticator, Caller, Identified, Learned, NodeCaller, Role, UserCaller,
+};
 pub use api::{Api, ApiTitle, Limits};
 pub use body::{BodyError, BoxError, ReplyBody, RequestBody};
 pub use field::{Field, FieldError, FieldErrors, Fields, Value, parse_flag};

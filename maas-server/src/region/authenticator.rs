@@ -9,8 +9,8 @@ use super::{Region, kept_nonces};
 use crate::clock;
 use crate::entropy;
 use crate::http::{
-    Access, Authenticator, Caller, Credentials, Identified, NodeCaller, NonceError, NonceWindow,
-    OauthError, Problem, Request, Role, UserCaller,
+    Access, Authenticator, Caller, Credentials, Identified, Learned, NodeCaller, NonceError,
+    NonceWindow, OauthError, Problem, Request, Role, UserCaller,
 };
 use crate::sessions;
 use crate::store::User;
@@ -108,9 +108,12 @@ async fn lookup(region: &Region, token: &str) -> Result<Option<Holder>, Problem>
     let store = &region.store;
     if let Some(machine) = store.machine_by_token(token).await.map_err(Problem::internal)? {
         return Ok(Some(Holder {
-            caller: Caller::Node(NodeCaller { system_id: machine.system_id.to_string() }),
-            consumer_key: machine.credentials.consumer_key,
-            token_secret: machine.credentials.token_secret,
+            consumer_key: machine.credentials.consumer_key.clone(),
+            token_secret: machine.credentials.token_secret.clone(),
+            caller: Caller::Node(NodeCaller {
+                system_id: machine.system_id.to_string(),
+                learned: Learned::new(machine),
+            }),
         }));
     }
     let Some(key) = store.api_key(token).await.map_err(Problem::internal)? else {

@@ -18,7 +18,7 @@ use crate::store::{
     WaitingEffects,
 };
 
-/// How often a change is tried again when somebody else was faster. Each try is a fresh decision
+/// How often a change is tried again when another program was faster. Each try is a fresh decision
 /// on the newest state, so a loser learns of it as a refusal long before this many.
 const ATTEMPTS: usize = 64;
 
@@ -117,6 +117,7 @@ impl Region {
             Some(_) => Some(NetworkFacts::from(&*self.ipam.networks(&*self.store).await?)),
             None => None,
         };
+        let turn = self.turns.wait(id).await;
         for _ in 0..ATTEMPTS {
             let machine =
                 self.store.machine(id).await?.ok_or_else(|| ApplyError::NotFound(id.clone()))?;
@@ -147,6 +148,7 @@ impl Region {
             };
             match Self::settle(id, self.store.commit(change).await)? {
                 Some(committed) => {
+                    drop(turn);
                     log_status(&machine, &committed);
                     self.give_back_addresses(&machine, &committed).await;
                     if sooner {
@@ -184,6 +186,7 @@ impl Region {
         id: &SystemId,
         edit: impl Fn(&mut Machine) -> Result<Vec<Record>, E>,
     ) -> Result<Machine, E> {
+        let turn = self.turns.wait(id).await;
         for _ in 0..ATTEMPTS {
             let Some(machine) = self.store.machine(id).await.map_err(ApplyError::from)? else {
                 return Err(ApplyError::NotFound(id.clone()).into());
@@ -196,6 +199,7 @@ impl Region {
             let change = Change { records, ..Change::new(edited, clock::now()) };
             match Self::settle(id, self.store.commit(change).await) {
                 Ok(Some(committed)) => {
+                    drop(turn);
                     self.give_back_addresses(&machine, &committed).await;
                     return Ok(committed);
                 }

@@ -5,6 +5,7 @@ mod controller;
 mod kept_nonces;
 pub(crate) mod scripts;
 pub(crate) mod shown;
+mod turns;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -59,6 +60,7 @@ pub struct Region {
     /// How this server's own DHCP is doing.
     pub dhcp_status: watch::Sender<DhcpStatus>,
     rack: SocketAddr,
+    turns: turns::Turns,
     wake: watch::Sender<u64>,
 }
 
@@ -87,6 +89,7 @@ impl Region {
             dhcp_offers: watch::Sender::default(),
             dhcp_status: watch::Sender::default(),
             rack,
+            turns: turns::Turns::default(),
             wake: watch::Sender::new(0),
         }
     }
