@@ -223,14 +223,14 @@ mod tests {
     #[test]
     fn only_a_whole_squashfs_is_a_system_that_is_loaded() {
         let path = "/images/0123456/ubuntu/amd64/generic/noble/stable/squashfs";
-        let peer = Some("192.0.2.1:1".parse().unwrap());
+        let peer = Some("127.0.0.1:1".parse().unwrap());
         let mut part = HeaderMap::new();
         part.insert(header::RANGE, "bytes=1-".parse().unwrap());
         for (path, method, headers) in [
             (path, Method::HEAD, HeaderMap::new()),
             (path, Method::GET, part),
             ("/images/0123456/ubuntu/boot-kernel", Method::GET, HeaderMap::new()),
-            // Nobody whom this host knows.
+            // This host is no neighbour of its own.
             (path, Method::GET, HeaderMap::new()),
         ] {
             assert_eq!(fetch(path, &method, &headers, peer), None, "{method} {path}");
