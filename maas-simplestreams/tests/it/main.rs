@@ -2,6 +2,7 @@
 #![cfg(all(feature = "http", feature = "openpgp"))]
 #![allow(clippy::unwrap_used)]
 
+mod attacks;
 #[cfg(feature = "cli")]
 mod cli;
 mod fuzz;
@@ -11,4 +12,6 @@ mod http;
 mod kill;
 #[cfg(feature = "cli")]
 mod peer;
+#[cfg(feature = "cli")]
+mod recorded;
 mod server;
