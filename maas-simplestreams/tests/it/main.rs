@@ -5,6 +5,8 @@
 mod attacks;
 #[cfg(feature = "cli")]
 mod cli;
+#[cfg(feature = "cli")]
+mod examples;
 mod fuzz;
 mod fuzz_targets;
 mod http;
