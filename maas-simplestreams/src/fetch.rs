@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use url::Url;
 
 use crate::digest::{Sha256, Sha512};
-use crate::report::{Event, Reporter};
+use crate::report::{Event, Reporter, chain};
 use crate::select::Wanted;
 use crate::store::{Begun, BlobStore, Partial, Ranged, StoreError};
 use crate::transport::{
@@ -166,8 +166,8 @@ impl Setback {
 
     fn text(&self) -> String {
         match self {
-            Self::Transport(error) => error.to_string(),
-            Self::Store(error) => error.to_string(),
+            Self::Transport(error) => chain(error),
+            Self::Store(error) => chain(error),
         }
     }
 }
@@ -230,7 +230,7 @@ async fn fetch_job(
     reporter.report(match &answer {
         Ok((Fetched::AlreadyPresent, _)) => Event::AlreadyPresent { sha256, size },
         Ok((Fetched::Transferred { .. }, _)) => Event::Finished { sha256, size },
-        Err(error) => Event::Failed { sha256, reason: error.to_string() },
+        Err(error) => Event::Failed { sha256, reason: chain(error) },
     });
     answer
 }

@@ -32,6 +32,36 @@
 //! * Who can write to the local disk can change what is stored; [`store::BlobStore::check`] finds
 //!   it.
 //!
+//! # Examples
+//!
+//! `examples/verify.rs` verifies a document, `examples/mirror.rs` mirrors a source and
+//! `examples/publish.rs` publishes a file as a signed stream. In short:
+//!
+//! ```no_run
+//! # #[cfg(all(feature = "http", feature = "openpgp"))]
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! use std::sync::Arc;
+//! use std::time::SystemTime;
+//!
+//! use maas_simplestreams::date::Timestamp;
+//! use maas_simplestreams::mirror::{Mirror, MirrorOptions};
+//! use maas_simplestreams::repository::Source;
+//! use maas_simplestreams::signature::OpenPgp;
+//! use maas_simplestreams::transport::{HttpOptions, Standard};
+//!
+//! let url = "http://images.maas.io/ephemeral-v3/stable".parse()?;
+//! let source = Source::verified(url, Arc::new(OpenPgp::ubuntu_cloudimage()?));
+//! let mut options = MirrorOptions::default();
+//! options.filters = vec!["arch=amd64".parse()?, "release~(jammy|noble)".parse()?];
+//! let transport = Standard::shared(&HttpOptions::default())?;
+//! let now = Timestamp::from(SystemTime::now());
+//! let mut mirror = Mirror::open("/srv/images").await?;
+//! let outcome = mirror.sync(source, transport, &options, &(), now).await?;
+//! println!("{} bytes came", outcome.bytes);
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! # Features
 //!
 //! `http` (default) fetches over HTTP and HTTPS, `openpgp` (default) verifies and signs in process

@@ -77,6 +77,12 @@ impl Default for Limits {
 }
 
 impl Limits {
+    /// The largest size of a document that nothing but its file name is known of: what is called
+    /// an index is held to the limit of one.
+    pub fn for_document(&self, file_name: &str) -> u64 {
+        if file_name.starts_with("index") { self.index_bytes } else { self.products_bytes }
+    }
+
     /// Checks nesting and string lengths of a JSON text without building anything.
     pub(crate) fn check_shape(&self, text: &[u8]) -> Result<(), LimitExceeded> {
         let mut depth = 0usize;

@@ -10,6 +10,15 @@ use crate::digest::Sha256;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event {
+    /// A sync knows what it will fetch; comes before the first transfer.
+    Planned {
+        /// Files that need a transfer or at least a name.
+        files: usize,
+        /// Their bytes.
+        bytes: u64,
+        /// Those of their bytes that are not on the disk yet.
+        missing: u64,
+    },
     /// A transfer starts.
     Started {
         /// The file.
@@ -60,6 +69,18 @@ pub enum Event {
         /// Why.
         reason: String,
     },
+}
+
+/// An error with everything behind it, outermost first, for events and for people.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(link) = cause {
+        text.push_str(": ");
+        text.push_str(&link.to_string());
+        cause = link.source();
+    }
+    text
 }
 
 /// Takes events. Every method of the crate that takes one calls it from its own task.

@@ -334,11 +334,17 @@ impl BlobStore {
     fn keep(&self, from: &Path, sha256: &Sha256) -> Result<(), StoreError> {
         let target = self.path(sha256);
         let shelf = target.parent().unwrap_or(&self.root);
-        fs::create_dir_all(shelf).map_err(io_error(shelf))?;
-        fs::rename(from, &target).map_err(io_error(&target))?;
-        sync_directory(shelf).map_err(io_error(shelf))?;
-        let above = self.blobs();
-        sync_directory(&above).map_err(io_error(&above))
+        match fs::rename(from, &target) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                // The first blob of its shelf.
+                fs::create_dir_all(shelf).map_err(io_error(shelf))?;
+                let above = self.blobs();
+                sync_directory(&above).map_err(io_error(&above))?;
+                fs::rename(from, &target).map_err(io_error(&target))?;
+            }
+            other => other.map_err(io_error(&target))?,
+        }
+        sync_directory(shelf).map_err(io_error(shelf))
     }
 
     /// Removes a blob; whether it was there.

@@ -13,10 +13,10 @@ use super::state::{Held, Inventory, Metadata};
 use super::{MirrorError, STATE_DIRECTORY};
 use crate::date::Timestamp;
 use crate::digest::{Digest, Sha256};
-use crate::document::DocumentError;
 use crate::limits::Limits;
 use crate::path::SafePath;
-use crate::signature::{Refused, Verified, Verifier};
+use crate::repository::RepositoryError;
+use crate::signature::{Verified, Verifier};
 use crate::store::StoreError;
 
 /// The first member: what the archive is about.
@@ -64,24 +64,9 @@ pub enum ArchiveError {
     /// The mirror.
     #[error("the mirror failed")]
     Mirror(#[source] MirrorError),
-    /// A document is not signed by whom it should be.
-    #[error("the signature of `{path}` is not accepted")]
-    Refused {
-        /// The document.
-        path: SafePath,
-        /// Why.
-        #[source]
-        cause: Refused,
-    },
-    /// A document is neither an index nor a products file.
-    #[error("`{path}` is refused")]
-    Document {
-        /// The document.
-        path: SafePath,
-        /// Why.
-        #[source]
-        cause: DocumentError,
-    },
+    /// A document is not signed by whom it should be, or is neither an index nor a products file.
+    #[error("a document in the archive is not accepted")]
+    Document(#[source] Box<RepositoryError>),
     /// Content that is neither in the archive nor in the mirror.
     #[error("{count} file(s) are neither in the archive nor in the mirror")]
     Incomplete {
@@ -93,6 +78,12 @@ pub enum ArchiveError {
 impl From<io::Error> for ArchiveError {
     fn from(cause: io::Error) -> Self {
         Self::Io(cause)
+    }
+}
+
+impl From<RepositoryError> for ArchiveError {
+    fn from(cause: RepositoryError) -> Self {
+        Self::Document(Box::new(cause))
     }
 }
 
@@ -267,7 +258,10 @@ impl Mirror {
         }
         self.state.inventory = manifest.inventory;
         for path in &manifest.metadata {
-            self.state.metadata.insert(path.clone(), Metadata::default());
+            let signature = path.with_suffix(".gpg").ok();
+            let signature = signature.and_then(|path| documents.get(&path)).map(Vec::as_slice);
+            let metadata = documents.get(path).map(|raw| Metadata::published(raw, signature, None));
+            self.state.metadata.insert(path.clone(), metadata.unwrap_or_default());
         }
         self.state.save(&self.root)?;
         // The index goes last, so that what it names is there.
@@ -291,7 +285,7 @@ fn signed_files(
     let limits = Limits::default();
     let mut files = BTreeSet::new();
     for (path, content) in documents {
-        let refused = |cause| ArchiveError::Refused { path: path.clone(), cause };
+        let refused = |cause| RepositoryError::Refused { path: path.clone(), cause };
         let verified = if path.as_str().ends_with(".sjson") {
             Verified::from_clearsigned(content, verifier, now).map_err(refused)?
         } else if path.as_str().ends_with(".json") {
@@ -308,7 +302,7 @@ fn signed_files(
         let Ok(products) = verified.parse_products(&limits) else {
             verified
                 .parse_index(&limits)
-                .map_err(|cause| ArchiveError::Document { path: path.clone(), cause })?;
+                .map_err(|cause| RepositoryError::Document { path: path.clone(), cause })?;
             continue;
         };
         for file in products.items().filter_map(|item| item.file().ok()) {

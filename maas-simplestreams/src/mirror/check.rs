@@ -1,6 +1,7 @@
 //! Looking after a mirror: what is missing or damaged.
 
 use super::run::Mirror;
+use super::state::Metadata;
 use super::{MirrorError, STATE_DIRECTORY};
 use crate::digest::Sha256;
 use crate::path::SafePath;
@@ -57,9 +58,8 @@ impl Mirror {
     /// Looks at every file that the mirror should hold.
     pub async fn check(&self, depth: Depth) -> Result<Vec<Damage>, MirrorError> {
         let mut damages = Vec::new();
-        for path in self.state.metadata.keys() {
-            if !path.below(&self.root).is_file() {
-                let kind = DamageKind::Missing;
+        for (path, metadata) in &self.state.metadata {
+            if let Some(kind) = self.damage_of(path, metadata, depth) {
                 damages.push(Damage { path: path.clone(), sha256: None, kind });
             }
         }
@@ -99,6 +99,28 @@ impl Mirror {
         }
         damages.sort_unstable_by(|one, other| one.path.cmp(&other.path));
         Ok(damages)
+    }
+
+    /// What is wrong with a document or its detached signature.
+    fn damage_of(&self, path: &SafePath, metadata: &Metadata, depth: Depth) -> Option<DamageKind> {
+        let read = |path: &SafePath| std::fs::read(path.below(&self.root)).ok();
+        let Some(raw) = read(path) else {
+            // One that is about to appear for the first time need not be there.
+            let is_due = metadata.sha256.is_some() || metadata.incoming.is_none();
+            return is_due.then_some(DamageKind::Missing);
+        };
+        if depth == Depth::Sizes {
+            return None;
+        }
+        let found = Sha256::of(&raw);
+        let mut right = [metadata.sha256, metadata.incoming].into_iter().flatten().peekable();
+        // States of earlier versions know no digests.
+        if right.peek().is_some() && !right.any(|digest| digest == found) {
+            return Some(DamageKind::Digest);
+        }
+        let signature = metadata.signature.filter(|_| metadata.incoming.is_none())?;
+        let there = path.with_suffix(".gpg").ok().and_then(|path| read(&path));
+        (there.map(|there| Sha256::of(&there)) != Some(signature)).then_some(DamageKind::Digest)
     }
 
     /// Where the state of this mirror is.

@@ -38,6 +38,7 @@ use crate::fetch::{FetchError, FetchOptions};
 use crate::filter::Filter;
 use crate::path::SafePath;
 use crate::publish::PublishError;
+use crate::report::chain;
 use crate::repository::RepositoryError;
 use crate::store::StoreError;
 use crate::transport::SourceUrl;
@@ -150,7 +151,7 @@ pub enum MirrorError {
     },
     /// Some files could not be fetched; everything else is there, nothing new was published.
     #[error("{} file(s) could not be fetched; the first: {}", failed.len(),
-        failed.first().map(|(path, _)| path.to_string()).unwrap_or_default())]
+        failed.first().map(|(path, cause)| format!("`{path}`: {}", chain(cause))).unwrap_or_default())]
     Incomplete {
         /// One path of each file and why it failed.
         failed: Vec<(SafePath, FetchError)>,

@@ -19,7 +19,7 @@ use crate::document::Problem;
 use crate::fetch::{FetchError, Fetched, fetch_among, fetch_proved};
 use crate::path::SafePath;
 use crate::publish::write_file;
-use crate::report::Reporter;
+use crate::report::{Event, Reporter};
 use crate::repository::{CachedDocument, Repository, Source};
 use crate::store::{BlobStore, sync_directory};
 use crate::transport::{SourceUrl, Transport};
@@ -108,7 +108,10 @@ impl Mirror {
         let mut cache = BTreeMap::new();
         for (path, metadata) in &self.state.metadata {
             let Some(etag) = metadata.etag.clone() else { continue };
-            if let Ok(raw) = fs::read(path.below(&self.root)) {
+            // What was changed behind our back is fetched anew.
+            if let Ok(raw) = fs::read(path.below(&self.root))
+                && metadata.sha256 == Some(Sha256::of(&raw))
+            {
                 cache.insert(path.clone(), CachedDocument { etag, raw: raw.into() });
             }
         }
@@ -152,7 +155,9 @@ impl Mirror {
             ..Outcome::default()
         };
         let before = self.state.clone();
-        self.check_space(&plan, options).await?;
+        let missing = self.check_space(&plan, options).await?;
+        let files = plan.wanted.len();
+        reporter.report(Event::Planned { files, bytes: plan.bytes(), missing });
         let (bytes, names) = self.fetch(&plan, &*transport, &url, options, reporter).await?;
         outcome.bytes = bytes;
         for (stand_in, sha256) in &names {
@@ -179,23 +184,24 @@ impl Mirror {
         Ok(outcome)
     }
 
-    async fn check_space(&self, plan: &Plan, options: &MirrorOptions) -> Result<(), MirrorError> {
-        let mut needed = 0u64;
+    /// How many bytes are to come; refuses when the disk has no room for them.
+    async fn check_space(&self, plan: &Plan, options: &MirrorOptions) -> Result<u64, MirrorError> {
+        let mut missing = 0u64;
         for file in &plan.wanted {
             if self.store.size(&file.sha256).await?.is_none() {
                 let there = self.store.partial_size(&file.sha256).await?;
-                needed = needed.saturating_add(file.size.saturating_sub(there));
+                missing = missing.saturating_add(file.size.saturating_sub(there));
             }
         }
-        if needed == 0 {
-            return Ok(());
+        if missing == 0 {
+            return Ok(0);
         }
-        let needed = needed.saturating_add(options.space_margin);
+        let needed = missing.saturating_add(options.space_margin);
         match available_bytes(&self.root) {
             Some(available) if available < needed => {
                 Err(MirrorError::NoSpace { needed, available })
             }
-            _ => Ok(()),
+            _ => Ok(missing),
         }
     }
 
@@ -312,6 +318,13 @@ impl Mirror {
         for path in published {
             doomed.remove(path);
         }
+        for document in &plan.documents {
+            let metadata = self.state.metadata.entry(document.path.clone()).or_default();
+            let digest = Some(Sha256::of(&document.raw));
+            if metadata.sha256 != digest {
+                metadata.incoming = digest;
+            }
+        }
         self.state.doomed = doomed;
         self.state.inventory = plan.inventory.clone();
     }
@@ -328,7 +341,8 @@ impl Mirror {
             }
             changed +=
                 usize::from(write_if_changed(&document.path.below(&self.root), &document.raw)?);
-            let metadata = Metadata { etag: document.etag.clone() };
+            let signature = document.detached_signature.as_deref();
+            let metadata = Metadata::published(&document.raw, signature, document.etag.clone());
             self.state.metadata.insert(document.path.clone(), metadata);
         }
         Ok(changed)
@@ -350,9 +364,13 @@ impl Mirror {
         for path in &due {
             let target = path.below(&self.root);
             remove_if_there(&target)?;
+            if self.state.metadata.remove(path).is_some()
+                && let Ok(signature) = path.with_suffix(".gpg")
+            {
+                remove_if_there(&signature.below(&self.root))?;
+            }
             self.remove_empty_directories(&target);
             self.state.doomed.remove(path);
-            self.state.metadata.remove(path);
         }
         Ok(due.len())
     }

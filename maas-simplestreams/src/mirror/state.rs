@@ -91,6 +91,23 @@ impl Inventory {
 pub(super) struct Metadata {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) etag: Option<String>,
+    /// The digest of the document on the disk.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) sha256: Option<Sha256>,
+    /// The digest of its detached signature, when it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) signature: Option<Sha256>,
+    /// The digest of the document that is to take its place: until that is done either is right.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) incoming: Option<Sha256>,
+}
+
+impl Metadata {
+    /// A document that stands on the disk.
+    pub(super) fn published(raw: &[u8], signature: Option<&[u8]>, etag: Option<String>) -> Self {
+        let (sha256, signature) = (Some(Sha256::of(raw)), signature.map(Sha256::of));
+        Self { etag, sha256, signature, incoming: None }
+    }
 }
 
 /// The state file.

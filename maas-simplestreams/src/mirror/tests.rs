@@ -232,6 +232,26 @@ async fn damage_is_found_and_repaired() {
 }
 
 #[tokio::test]
+async fn metadata_that_was_changed_locally_is_found_and_replaced() {
+    let pair = Pair::new(&["1", "2"]);
+    pair.sync(&MirrorOptions::default(), at(0)).await.unwrap();
+    let good = tree(pair.to.path());
+    for name in ["index.sjson", "c:download.sjson"] {
+        let path = pair.to.path().join("streams/v1").join(name);
+        let text = std::fs::read_to_string(&path).unwrap();
+        std::fs::write(&path, text.replace("updated", "UPDATED")).unwrap();
+        let mirror = Mirror::open(pair.to.path()).await.unwrap();
+        let found = mirror.check(Depth::Contents).await.unwrap();
+        assert_eq!(found.len(), 1);
+        assert_eq!(found[0].to_string(), format!("`streams/v1/{name}`: its digest differs"));
+        drop(mirror);
+        let outcome = pair.sync(&MirrorOptions::default(), at(1)).await.unwrap();
+        assert_eq!(outcome.published, 1);
+        assert_eq!(tree(pair.to.path()), good);
+    }
+}
+
+#[tokio::test]
 async fn one_writer_at_a_time() {
     let pair = Pair::new(&["1"]);
     let _first = Mirror::open(pair.to.path()).await.unwrap();
@@ -340,7 +360,7 @@ async fn a_mirror_crosses_an_air_gap_with_only_what_the_other_side_lacks() {
     let wrong = SigningKey::generate("Another", at(-10)).unwrap();
     let wrong = OpenPgp::new(Keyring::from_bytes(&wrong.public_keyring().unwrap()).unwrap());
     let refused = there.import(&archive[..], &wrong, at(1));
-    assert!(matches!(refused, Err(ArchiveError::Refused { .. })));
+    assert!(matches!(refused, Err(ArchiveError::Document(_))));
     assert!(tree(far.path()).is_empty());
     let right = OpenPgp::new(Keyring::from_bytes(&KEY.public_keyring().unwrap()).unwrap());
     there.import(&archive[..], &right, at(1)).unwrap();

@@ -82,11 +82,12 @@ impl<'a> ItemRef<'a> {
             Some(("item_name", self.item_name)),
         ];
         levels.into_iter().zip(names).rev().find_map(|(tags, name)| {
-            aliases
-                .and_then(|aliases| aliased(aliases, tags, field))
-                .or_else(|| tags.get(field))
-                .and_then(flat_value)
-                .or_else(|| name.filter(|(key, _)| *key == field).map(|(_, name)| name.into()))
+            // The name of a level wins over a field of that level and yields to one below it.
+            let name = name.filter(|(key, _)| *key == field).map(|(_, name)| name.into());
+            name.or_else(|| {
+                let alias = aliases.and_then(|aliases| aliased(aliases, tags, field));
+                alias.or_else(|| tags.get(field)).and_then(flat_value)
+            })
         })
     }
 
@@ -109,14 +110,16 @@ impl<'a> ItemRef<'a> {
         let most = levels.iter().map(|tags| tags.len() + 1).sum();
         let mut fields: Vec<(&'a str, Cow<'a, str>)> = Vec::with_capacity(most);
         for (tags, name) in levels.into_iter().zip(names) {
-            if let Some((key, name)) = name {
-                fields.push((key, Cow::Borrowed(name)));
-            }
-            let own = tags.iter();
+            let alias = |key| aliases.and_then(|aliases| aliased(aliases, tags, key));
+            let own = tags.iter().map(|(key, value)| (key, alias(key).unwrap_or(value)));
             fields.extend(own.filter_map(|(key, value)| Some((key, flat_value(value)?))));
             for added in aliases.into_iter().flat_map(|aliases| maps_for(aliases, tags)) {
-                let added = added.iter();
-                fields.extend(added.filter_map(|(key, value)| Some((&**key, flat_value(value)?))));
+                let new = added.keys().filter(|key| tags.get(key).is_none());
+                let new = new.filter_map(|key| Some((&**key, alias(key)?)));
+                fields.extend(new.filter_map(|(key, value)| Some((key, flat_value(value)?))));
+            }
+            if let Some((key, name)) = name {
+                fields.push((key, Cow::Borrowed(name)));
             }
         }
         // The sort keeps equal names in order, and of those the last one, the innermost, counts.

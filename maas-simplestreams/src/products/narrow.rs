@@ -38,13 +38,13 @@ fn inherited<'a>(
     key: &str,
 ) -> Cow<'a, str> {
     let part = |range: &std::ops::Range<usize>| text.get(range.clone()).unwrap_or_default();
+    if key == "product_name" {
+        return String::from_utf8_lossy(part(&product.name));
+    }
     let own = product.tags.iter().find(|(name, _)| part(name) == key.as_bytes());
     let own = own.and_then(|(_, value)| serde_json::from_slice::<Value>(part(value)).ok());
     if let Some(own) = own.as_ref().and_then(flat_value) {
         return Cow::Owned(own.into_owned());
-    }
-    if key == "product_name" {
-        return String::from_utf8_lossy(part(&product.name));
     }
     document.tags.get(key).and_then(flat_value).unwrap_or_default()
 }

@@ -8,6 +8,8 @@ use crate::digest::Sha256;
 
 /// The time over which rates are averaged.
 const WINDOW: Duration = Duration::from_secs(10);
+/// What comes within this time is one mark.
+const MARK: Duration = Duration::from_millis(100);
 
 /// Keeps count of transfers. It reads no clock: every event comes with the time since the start.
 #[derive(Clone, Debug, Default)]
@@ -43,7 +45,10 @@ struct Track {
 impl Track {
     fn add(&mut self, bytes: u64, at: Duration) {
         self.transferred += bytes;
-        self.marks.push((at, self.transferred));
+        match self.marks.last_mut() {
+            Some((time, transferred)) if at < *time + MARK => *transferred = self.transferred,
+            _ => self.marks.push((at, self.transferred)),
+        }
         // One mark beyond the window stays, as the point to measure from.
         let old = self.marks.iter().take_while(|(time, _)| *time + WINDOW < at).count();
         self.marks.drain(..old.saturating_sub(1));
@@ -75,6 +80,10 @@ impl Meter {
     /// Takes an event; `at` is the time since the start.
     pub fn take(&mut self, event: &Event, at: Duration) {
         let (sha256, size, received) = match event {
+            Event::Planned { bytes, .. } => {
+                self.expected = *bytes;
+                return;
+            }
             Event::Started { sha256, size, resumed_at, .. } => (sha256, *size, *resumed_at),
             Event::Progressed { sha256, received, size } => (sha256, *size, *received),
             Event::Finished { sha256, size } | Event::AlreadyPresent { sha256, size } => {

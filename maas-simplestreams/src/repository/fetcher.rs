@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use serde::Deserialize;
+use tokio::time::Instant;
+use url::Url;
 
+use super::source::Slowest;
 use super::{Authenticity, Document, RepositoryError, Source, Start, Unverified};
 use crate::date::Timestamp;
 use crate::document::{DocumentError, Skim};
@@ -15,7 +18,7 @@ use crate::path::SafePath;
 use crate::products::{self, Products};
 use crate::signature::clearsign::unverified_text;
 use crate::signature::{Refused, Verified};
-use crate::transport::{Request, Transport, TransportError, TransportErrorKind};
+use crate::transport::{Body, BoxFuture, Request, Transport, TransportError, TransportErrorKind};
 
 /// How often a metadata document is asked for before giving up.
 const ATTEMPTS: u32 = 4;
@@ -27,6 +30,51 @@ const FIRST_PAUSE: Duration = Duration::from_millis(500);
 #[derive(Deserialize)]
 struct Head {
     format: Option<String>,
+}
+
+/// A body that must not drip.
+struct Paced {
+    body: Box<dyn Body>,
+    url: Url,
+    slowest: Slowest,
+    since: Instant,
+    bytes: u64,
+}
+
+impl Paced {
+    fn new(body: Box<dyn Body>, url: &Url, slowest: Slowest) -> Self {
+        Self { body, url: url.clone(), slowest, since: Instant::now(), bytes: 0 }
+    }
+
+    /// Counts what came; whether it was too little for too long.
+    fn is_too_slow(&mut self, bytes: usize) -> bool {
+        self.bytes += bytes as u64;
+        let elapsed = self.since.elapsed();
+        if elapsed < self.slowest.window {
+            return false;
+        }
+        let expected = u128::from(self.slowest.bytes_per_second) * elapsed.as_millis() / 1000;
+        let bytes = std::mem::take(&mut self.bytes);
+        self.since = Instant::now();
+        u128::from(bytes) < expected
+    }
+}
+
+impl Body for Paced {
+    fn chunk(&mut self) -> BoxFuture<'_, Result<Option<Bytes>, TransportError>> {
+        Box::pin(async move {
+            let chunk = self.body.chunk().await?;
+            let Some(chunk) = chunk else { return Ok(None) };
+            if self.is_too_slow(chunk.len()) {
+                return Err(TransportError::new(&self.url, TransportErrorKind::TimedOut));
+            }
+            Ok(Some(chunk))
+        })
+    }
+
+    fn rest(&mut self) -> BoxFuture<'_, Option<Result<Bytes, TransportError>>> {
+        self.body.rest()
+    }
 }
 
 pub(super) struct Fetcher<'a> {
@@ -51,8 +99,10 @@ impl Fetcher<'_> {
         loop {
             let fetch = async {
                 match (self.transport.fetch(request.clone()).await, cached) {
-                    (Ok(response), _) => {
+                    (Ok(mut response), _) => {
                         let etag = response.etag.clone();
+                        let paced = Paced::new(response.body, &url, self.source.slowest);
+                        response.body = Box::new(paced);
                         response.read_to_end(&url, limit).await.map(|bytes| (bytes, etag))
                     }
                     (Err(error), Some(cached)) if error.kind == TransportErrorKind::NotModified => {

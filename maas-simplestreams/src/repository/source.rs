@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -19,6 +20,20 @@ pub struct Source {
     pub(super) limits: Limits,
     pub(super) policy: TrustPolicy,
     pub(super) cache: BTreeMap<SafePath, CachedDocument>,
+    pub(super) slowest: Slowest,
+}
+
+/// How slowly a document may come before the connection is given up.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Slowest {
+    pub(super) bytes_per_second: u64,
+    pub(super) window: Duration,
+}
+
+impl Default for Slowest {
+    fn default() -> Self {
+        Self { bytes_per_second: 1024, window: Duration::from_secs(30) }
+    }
 }
 
 /// A document that an earlier visit left: it is asked for only if it has changed, and verified
@@ -40,6 +55,7 @@ impl Source {
             limits: Limits::default(),
             policy: TrustPolicy::default(),
             cache: BTreeMap::new(),
+            slowest: Slowest::default(),
         }
     }
 
@@ -51,6 +67,7 @@ impl Source {
             limits: Limits::default(),
             policy: TrustPolicy::default(),
             cache: BTreeMap::new(),
+            slowest: Slowest::default(),
         }
     }
 
@@ -68,6 +85,14 @@ impl Source {
         self
     }
 
+    /// How many bytes per second a document must bring, measured over `window`, before the
+    /// connection is given up and tried again. Default 1 KiB/s over 30 s.
+    #[must_use]
+    pub fn minimum_rate(mut self, bytes_per_second: u64, window: Duration) -> Self {
+        self.slowest = Slowest { bytes_per_second, window };
+        self
+    }
+
     /// Documents that an earlier visit left.
     #[must_use]
     pub fn cached(mut self, cache: BTreeMap<SafePath, CachedDocument>) -> Self {
@@ -77,11 +102,7 @@ impl Source {
 
     /// The first document is an index unless its name says otherwise, and an index is small.
     pub(super) fn first_document_limit(&self) -> u64 {
-        if self.url.path().file_name().starts_with("index") {
-            self.limits.index_bytes
-        } else {
-            self.limits.products_bytes
-        }
+        self.limits.for_document(self.url.path().file_name())
     }
 
     /// Where the source is.

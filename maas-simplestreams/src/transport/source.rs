@@ -17,6 +17,7 @@ pub struct SourceUrl {
     root: Url,
     path: SafePath,
     stated: bool,
+    given: Option<String>,
 }
 
 /// Why a text is not the URL of a source.
@@ -66,7 +67,7 @@ impl SourceUrl {
             root.push('/');
         }
         url.set_path(&root);
-        Ok(Self { root: url, path: path.map_err(SourceUrlError::Path)?, stated })
+        Ok(Self { root: url, path: path.map_err(SourceUrlError::Path)?, stated, given: None })
     }
 
     /// The mirror in a local directory.
@@ -83,14 +84,26 @@ impl SourceUrl {
         self
     }
 
+    /// The same source, whose root is written like this in front of paths: a relative directory
+    /// stays what it was. A slash at the end is added.
+    #[must_use]
+    pub fn written_as(mut self, root: &str) -> Self {
+        let slash = if root.ends_with('/') { "" } else { "/" };
+        self.given = Some(format!("{root}{slash}"));
+        self
+    }
+
     /// The root, ending in `/`.
     pub fn root(&self) -> &Url {
         &self.root
     }
 
     /// The root as the simplestreams tools write it in front of a path: a plain directory for
-    /// `file:` URLs.
+    /// `file:` URLs, or what [`Self::written_as`] says.
     pub fn root_as_given(&self) -> String {
+        if let Some(given) = &self.given {
+            return given.clone();
+        }
         match self.root.to_file_path() {
             Ok(path) if self.root.scheme() == "file" => {
                 format!("{}/", path.display().to_string().trim_end_matches('/'))

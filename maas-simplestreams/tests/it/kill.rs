@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, RwLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use maas_simplestreams::date::Timestamp;
 use maas_simplestreams::digest::Sha256;
@@ -25,6 +25,8 @@ const LARGE: usize = 9 << 20;
 const JOBS: usize = 3;
 /// What a stream may have to fetch again after a kill: one block, and what the sockets held.
 const CHUNK: usize = 1 << 20;
+/// Bytes of one version.
+const GENERATION: usize = FILES * SIZE + LARGE;
 
 fn publish(root: &Path, key: &SigningKey, version: u64, at: Timestamp) {
     let mut product = NewProduct::new("p");
@@ -120,8 +122,13 @@ fn killed_at_any_moment_it_serves_a_whole_generation_and_loses_little() {
     publish(&from, &key, version, at(version));
     let mut seed = 42u64;
     let mut was_whole = false;
-    for round in 0..kills {
-        if round % 5 == 4 {
+    let mut in_time = 0;
+    let mut rounds = 0;
+    // Only a kill that met a sync that was going on counts.
+    while in_time < kills {
+        rounds += 1;
+        assert!(rounds < 100 + 10 * kills, "only {in_time} of {rounds} rounds met a sync");
+        if rounds % 5 == 0 {
             assert!(mirror().status().unwrap().success(), "the next run completes");
             assert!(is_whole(&to, &verifier));
             was_whole = true;
@@ -130,9 +137,24 @@ fn killed_at_any_moment_it_serves_a_whole_generation_and_loses_little() {
             publish(&from, &key, version, at(version));
             continue;
         }
-        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        let mut random = |below: u64| {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (seed >> 33) % below
+        };
+        // Any moment of the sync: after so many bytes, or in what comes before and after them.
+        let begun = server.sent.load(Ordering::Relaxed);
+        let bytes = usize::try_from(random(GENERATION as u64 / 2)).unwrap();
+        let pause = Duration::from_millis(random(60));
         let mut child = mirror().spawn().unwrap();
-        std::thread::sleep(Duration::from_millis((seed >> 33) % 250));
+        let patience = Instant::now() + Duration::from_secs(10);
+        while server.sent.load(Ordering::Relaxed) < begun + bytes
+            && child.try_wait().unwrap().is_none()
+            && Instant::now() < patience
+        {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        std::thread::sleep(pause);
+        in_time += u64::from(child.try_wait().unwrap().is_none());
         child.kill().unwrap();
         child.wait().unwrap();
         assert!(is_whole(&to, &verifier) || !was_whole, "readers found a gap");
@@ -145,9 +167,14 @@ fn killed_at_any_moment_it_serves_a_whole_generation_and_loses_little() {
     }
     assert_eq!(left, BTreeSet::from([(version - 1).to_string(), version.to_string()]));
     // Each kill costs at most what was under way: one chunk for each stream.
-    let content = (version as usize + 1) * (FILES * SIZE + LARGE);
+    let content = (version as usize + 1) * GENERATION;
     let sent = server.sent.load(Ordering::Relaxed);
-    let allowed = content + usize::try_from(kills).unwrap() * JOBS * CHUNK;
-    println!("{sent} bytes were sent, {content} of them once, {kills} kills");
+    let allowed = content + usize::try_from(in_time).unwrap() * JOBS * CHUNK;
+    let again = sent.saturating_sub(content);
+    println!(
+        "{rounds} rounds, {in_time} kills in mid-sync: {content} bytes are there, {again} came twice, \
+         {} per kill and stream",
+        again / (usize::try_from(in_time).unwrap().max(1) * JOBS)
+    );
     assert!(sent < allowed, "{sent} bytes were sent, at most {allowed} expected");
 }

@@ -2,8 +2,11 @@
 #![cfg(all(feature = "http", feature = "openpgp"))]
 #![allow(clippy::unwrap_used)]
 
+mod attacks;
 #[cfg(feature = "cli")]
 mod cli;
+#[cfg(feature = "cli")]
+mod examples;
 mod fuzz;
 mod fuzz_targets;
 mod http;
@@ -11,4 +14,6 @@ mod http;
 mod kill;
 #[cfg(feature = "cli")]
 mod peer;
+#[cfg(feature = "cli")]
+mod recorded;
 mod server;

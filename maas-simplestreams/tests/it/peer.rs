@@ -86,6 +86,17 @@ fn queries_print_the_same_bytes() {
     }
 }
 
+#[test]
+fn the_recordings_are_what_the_original_prints() {
+    let Some(original) = Original::find() else { return };
+    for (row, more) in crate::recorded::QUERIES.iter().enumerate() {
+        let path = ["-U", "--json", "--path", "streams/v1/index.json"];
+        let arguments = [&path[..], more].concat();
+        let theirs = original.run("sstream-query", &arguments, &crate::recorded::place());
+        assert_eq!(String::from_utf8(theirs).unwrap(), crate::recorded::recording(row + 1));
+    }
+}
+
 /// Every file but what the two programs keep for themselves.
 fn tree(root: &Path) -> BTreeMap<String, Vec<u8>> {
     let mut found = BTreeMap::new();

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::num::{NonZeroU64, NonZeroUsize};
+use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
 use std::path::PathBuf;
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
@@ -71,6 +71,45 @@ pub(crate) struct Trust {
     pub(crate) allow_expired_keys: bool,
 }
 
+/// How servers are reached.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Network")]
+pub(crate) struct Network {
+    /// The proxy for all requests. Default: the environment (`http_proxy`, `https_proxy`,
+    /// `no_proxy`).
+    #[arg(long, value_name = "URL")]
+    pub(crate) proxy: Option<url::Url>,
+    /// Hosts that are reached without the proxy, separated by commas; `*` for all.
+    #[arg(long, value_name = "HOSTS")]
+    pub(crate) no_proxy: Option<String>,
+    /// Longest time for a connection to come about, in seconds.
+    #[arg(long, default_value = "10", value_name = "SECONDS")]
+    pub(crate) connect_timeout: NonZeroU64,
+    /// Longest time without a byte, in seconds.
+    #[arg(long, default_value = "30", value_name = "SECONDS")]
+    pub(crate) idle_timeout: NonZeroU64,
+}
+
+/// What a document must prove beside its signature.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Trust over time")]
+pub(crate) struct Caution {
+    /// Warn when a document has not changed for this many days: newer ones may be held back. 0
+    /// never warns.
+    #[arg(long, default_value = "14", value_name = "DAYS")]
+    pub(crate) max_age: u64,
+    /// Warn when a signing key expires within this many days.
+    #[arg(long, default_value = "60", value_name = "DAYS")]
+    pub(crate) key_notice: u64,
+    /// Accept only products files with this content id; may be given several times.
+    #[arg(long = "content-id", value_name = "ID")]
+    pub(crate) content_ids: Vec<String>,
+    /// Refuse documents with items of another label, for instance `stable`: one key signs all
+    /// channels, so only the label tells them apart. May be given several times.
+    #[arg(long = "label", value_name = "LABEL")]
+    pub(crate) labels: Vec<String>,
+}
+
 /// How results are printed.
 #[derive(Args, Clone, Copy, Debug, Default)]
 pub(crate) struct Output {
@@ -85,6 +124,8 @@ pub(crate) struct Verify {
     pub(crate) trust: Trust,
     #[command(flatten)]
     pub(crate) output: Output,
+    #[command(flatten)]
+    pub(crate) network: Network,
     /// An `.sjson` file, or a file with its signature in `FILE.gpg`; a path or a URL.
     #[arg(value_name = "FILE|URL")]
     pub(crate) document: String,
@@ -109,6 +150,10 @@ pub(crate) struct Query {
     /// The same as `--format json`.
     #[arg(long, conflicts_with = "format")]
     pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) caution: Caution,
+    #[command(flatten)]
+    pub(crate) network: Network,
     /// The source.
     #[arg(value_name = "URL|DIR")]
     pub(crate) source: String,
@@ -151,16 +196,29 @@ pub(crate) struct Mirror {
     /// At most this many bytes per second.
     #[arg(long, value_name = "BYTES")]
     pub(crate) limit_rate: Option<NonZeroU64>,
-    /// Refuse documents with items of another label, for instance `stable`: one key signs all
-    /// channels, so only the label tells them apart. May be given several times.
-    #[arg(long = "label", value_name = "LABEL")]
-    pub(crate) labels: Vec<String>,
+    /// Give a connection up that brings fewer bytes per second, measured over a minute.
+    #[arg(long, default_value = "1024", value_name = "BYTES")]
+    pub(crate) minimum_rate: u64,
+    /// Attempts in a row at a file that bring nothing before it is given up.
+    #[arg(long, default_value = "5", value_name = "N")]
+    pub(crate) attempts: NonZeroU32,
+    /// Bytes that must stay free on the disk.
+    #[arg(long, default_value = "67108864", value_name = "BYTES")]
+    pub(crate) keep_free: u64,
     /// Accept documents that are older than ones seen before.
-    #[arg(long)]
+    #[arg(long, help_heading = "Trust over time")]
     pub(crate) allow_rollback: bool,
     /// Accept documents that remove most of what was there.
-    #[arg(long)]
+    #[arg(long, help_heading = "Trust over time")]
     pub(crate) allow_mass_removal: bool,
+    /// The largest share of the products, in percent, that may vanish at once.
+    #[arg(long, default_value = "50", value_name = "PERCENT", help_heading = "Trust over time",
+        value_parser = clap::value_parser!(u8).range(0..=100))]
+    pub(crate) removed_percent: u8,
+    #[command(flatten)]
+    pub(crate) caution: Caution,
+    #[command(flatten)]
+    pub(crate) network: Network,
     #[command(flatten)]
     pub(crate) output: Output,
     /// The source.
@@ -190,6 +248,8 @@ pub(crate) struct Check {
 pub(crate) struct Repair {
     #[command(flatten)]
     pub(crate) output: Output,
+    #[command(flatten)]
+    pub(crate) network: Network,
     /// The directory of the mirror; source, keys and filters are those of its last `mirror`.
     #[arg(value_name = "DEST")]
     pub(crate) destination: PathBuf,

@@ -15,6 +15,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use args::{Arguments, Command};
+use maas_simplestreams::report::chain;
 
 /// What a command ends with: done, or done and something is wrong.
 type Answer = Result<ExitCode, Box<dyn std::error::Error>>;
@@ -45,16 +46,4 @@ async fn main() -> ExitCode {
         eprintln!("sstream: {}", chain(&*error));
         ExitCode::FAILURE
     })
-}
-
-/// An error with everything behind it, outermost first.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(link) = cause {
-        text.push_str(": ");
-        text.push_str(&link.to_string());
-        cause = link.source();
-    }
-    text
 }

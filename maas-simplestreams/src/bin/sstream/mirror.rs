@@ -12,7 +12,7 @@ use maas_simplestreams::work::Retention;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use crate::args::{self, Trust};
+use crate::args::{self, Caution, Trust};
 use crate::progress::Progress;
 use crate::{Answer, open};
 
@@ -33,6 +33,20 @@ struct Settings {
     grace: u64,
     #[serde(default)]
     labels: Vec<String>,
+    #[serde(default)]
+    content_ids: Vec<String>,
+    #[serde(default = "days_of_max_age")]
+    max_age: u64,
+    #[serde(default = "days_of_key_notice")]
+    key_notice: u64,
+}
+
+fn days_of_max_age() -> u64 {
+    14
+}
+
+fn days_of_key_notice() -> u64 {
+    60
 }
 
 const SETTINGS: &str = "settings.json";
@@ -63,7 +77,10 @@ impl Settings {
             filters: arguments.filters.iter().map(ToString::to_string).collect(),
             alternatives: arguments.alternatives.clone(),
             grace: arguments.grace,
-            labels: arguments.labels.clone(),
+            labels: arguments.caution.labels.clone(),
+            content_ids: arguments.caution.content_ids.clone(),
+            max_age: arguments.caution.max_age,
+            key_notice: arguments.caution.key_notice,
         })
     }
 
@@ -96,6 +113,15 @@ impl Settings {
         }
     }
 
+    fn policy(&self) -> Result<TrustPolicy, Box<dyn std::error::Error>> {
+        open::policy(&Caution {
+            max_age: self.max_age,
+            key_notice: self.key_notice,
+            content_ids: self.content_ids.clone(),
+            labels: self.labels.clone(),
+        })
+    }
+
     fn source(&self, policy: TrustPolicy) -> Result<Source, Box<dyn std::error::Error>> {
         let url = open::source_url(&self.source, self.path.as_deref())?;
         Ok(open::source(url, &self.trust(), self.no_verify)?.policy(policy))
@@ -121,12 +147,10 @@ impl Settings {
 
 pub(crate) async fn run(arguments: args::Mirror) -> Answer {
     let settings = Settings::of(&arguments)?;
-    let mut policy = TrustPolicy::default();
+    let mut policy = settings.policy()?;
+    policy.removed_percent = arguments.removed_percent;
     if arguments.allow_rollback {
         policy.rollback = Rollback::Allow;
-    }
-    if !arguments.labels.is_empty() {
-        policy.labels = Some(arguments.labels.iter().cloned().collect());
     }
     if arguments.allow_mass_removal {
         policy.mass_removal = MassRemoval::Allow;
@@ -135,10 +159,14 @@ pub(crate) async fn run(arguments: args::Mirror) -> Answer {
     let mut options = settings.options()?;
     options.fetch.jobs = arguments.jobs;
     options.fetch.rate_limit = arguments.limit_rate.map(RateLimit::new);
+    options.fetch.minimum_rate = arguments.minimum_rate;
+    options.fetch.attempts = arguments.attempts.get();
+    options.fetch.idle_timeout = Duration::from_secs(arguments.network.idle_timeout.get());
+    options.space_margin = arguments.keep_free;
     if arguments.no_item_download {
         options.items = Items::Skip;
     }
-    let transport = open::transport()?;
+    let transport = open::transport(&arguments.network)?;
     let mut mirror = Mirror::open(&arguments.destination).await?;
     if arguments.dry_run {
         let plan = mirror.plan(source, transport, &options, open::now()).await?;
@@ -148,6 +176,7 @@ pub(crate) async fn run(arguments: args::Mirror) -> Answer {
     settings.save(&mirror)?;
     let progress = Progress::new(arguments.output.json);
     let outcome = mirror.sync(source, transport, &options, &progress, open::now()).await;
+    drop(progress);
     finish(outcome?, arguments.output.json)
 }
 
@@ -224,14 +253,17 @@ pub(crate) async fn check(arguments: args::Check) -> Answer {
 pub(crate) async fn repair(arguments: args::Repair) -> Answer {
     let mut mirror = existing(&arguments.destination).await?;
     let settings = Settings::load(&mirror)?;
-    let mut policy = TrustPolicy::default();
-    if !settings.labels.is_empty() {
-        policy.labels = Some(settings.labels.iter().cloned().collect());
-    }
-    let source = settings.source(policy)?;
+    let source = settings.source(settings.policy()?)?;
     let progress = Progress::new(arguments.output.json);
     let outcome = mirror
-        .repair(source, open::transport()?, &settings.options()?, &progress, open::now())
-        .await?;
-    finish(outcome, arguments.output.json)
+        .repair(
+            source,
+            open::transport(&arguments.network)?,
+            &settings.options()?,
+            &progress,
+            open::now(),
+        )
+        .await;
+    drop(progress);
+    finish(outcome?, arguments.output.json)
 }

@@ -3,15 +3,18 @@
 use std::error::Error;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use maas_simplestreams::date::Timestamp;
-use maas_simplestreams::path::SafePath;
+use maas_simplestreams::path::{ContentId, SafePath};
 use maas_simplestreams::repository::Source;
 use maas_simplestreams::signature::{ExpiredKeys, Fingerprint, Keyring, OpenPgp, Verifier};
-use maas_simplestreams::transport::{FileTransport, HttpOptions, SourceUrl, Standard, Transport};
+use maas_simplestreams::transport::{
+    FileTransport, HttpOptions, ProxyUse, SourceUrl, Standard, Transport,
+};
+use maas_simplestreams::trust::TrustPolicy;
 
-use crate::args::Trust;
+use crate::args::{Caution, Network, Trust};
 
 /// The only place where the clock is read.
 pub(crate) fn now() -> Timestamp {
@@ -19,12 +22,42 @@ pub(crate) fn now() -> Timestamp {
 }
 
 /// A transport for one URL: for files without everything that HTTP needs.
-pub(crate) fn transport_for(url: &url::Url) -> Result<Arc<dyn Transport>, Box<dyn Error>> {
-    if url.scheme() == "file" { Ok(Arc::new(FileTransport)) } else { transport() }
+pub(crate) fn transport_for(
+    url: &url::Url,
+    network: &Network,
+) -> Result<Arc<dyn Transport>, Box<dyn Error>> {
+    if url.scheme() == "file" { Ok(Arc::new(FileTransport)) } else { transport(network) }
 }
 
-pub(crate) fn transport() -> Result<Arc<dyn Transport>, Box<dyn Error>> {
-    Ok(Standard::shared(&HttpOptions::default())?)
+pub(crate) fn transport(network: &Network) -> Result<Arc<dyn Transport>, Box<dyn Error>> {
+    let mut options = HttpOptions::default();
+    options.proxy.clone_from(&network.proxy);
+    options.no_proxy.clone_from(&network.no_proxy);
+    if network.no_proxy.as_deref() == Some("*") {
+        options.proxy_use = ProxyUse::Never;
+    }
+    options.connect_timeout = Duration::from_secs(network.connect_timeout.get());
+    options.idle_timeout = Duration::from_secs(network.idle_timeout.get());
+    Ok(Standard::shared(&options)?)
+}
+
+/// What documents must prove beside their signature.
+pub(crate) fn policy(caution: &Caution) -> Result<TrustPolicy, Box<dyn Error>> {
+    const DAY: u64 = 86_400;
+    let mut policy = TrustPolicy::default();
+    let days = |days: u64| Duration::from_secs(days.saturating_mul(DAY));
+    policy.max_age = (caution.max_age > 0).then(|| days(caution.max_age));
+    policy.key_notice = days(caution.key_notice);
+    if !caution.content_ids.is_empty() {
+        let ids = caution.content_ids.iter().map(|text| {
+            ContentId::new(text.as_str()).map_err(|cause| format!("--content-id `{text}`: {cause}"))
+        });
+        policy.content_ids = Some(ids.collect::<Result<_, _>>()?);
+    }
+    if !caution.labels.is_empty() {
+        policy.labels = Some(caution.labels.iter().cloned().collect());
+    }
+    Ok(policy)
 }
 
 fn keyring(name: &str) -> Result<Keyring, Box<dyn Error>> {
@@ -68,9 +101,13 @@ pub(crate) fn source_url(text: &str, path: Option<&str>) -> Result<SourceUrl, Bo
         match whole.extension().and_then(|ending| ending.to_str()) {
             Some("json" | "sjson") if whole.is_file() => {
                 let url = url::Url::from_file_path(&whole).map_err(|()| "no absolute path")?;
-                SourceUrl::parse(url.as_str())?
+                let url = SourceUrl::parse(url.as_str())?;
+                match text.find("streams/v1/").and_then(|start| text.get(..start)) {
+                    Some(root) if !root.is_empty() => url.written_as(root),
+                    _ => url,
+                }
             }
-            _ => SourceUrl::directory(&whole)?,
+            _ => SourceUrl::directory(&whole)?.written_as(text),
         }
     };
     Ok(match path {

@@ -41,8 +41,9 @@ const TABLE: &str = "%(product_name)s\t%(version_name)s\t%(item_name)s\t%(size)s
 
 pub(crate) async fn run(arguments: Query) -> Answer {
     let url = open::source_url(&arguments.source, arguments.path.as_deref())?;
-    let source = open::source(url, &arguments.trust, arguments.no_verify)?;
-    let transport = open::transport_for(source.url().root())?;
+    let source = open::source(url, &arguments.trust, arguments.no_verify)?
+        .policy(open::policy(&arguments.caution)?);
+    let transport = open::transport_for(source.url().root(), &arguments.network)?;
     let mut repository =
         Repository::open(source, transport, TrustMemory::default(), open::now()).await?;
     let retention = arguments.max.map_or(Retention::AsSource, Retention::Newest);
@@ -120,7 +121,8 @@ fn write_ascii(out: &mut impl Write, text: &str) -> std::io::Result<()> {
     }
     let quoted = serde_json::to_string(text)?;
     for letter in quoted.chars() {
-        if letter == '\u{7f}' || letter.is_ascii() {
+        // The quoting above leaves this one control character as it is.
+        if letter.is_ascii() && letter != '\u{7f}' {
             write!(out, "{letter}")?;
         } else {
             for unit in letter.encode_utf16(&mut [0; 2]) {

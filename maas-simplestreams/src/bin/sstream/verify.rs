@@ -4,41 +4,43 @@ use std::process::ExitCode;
 
 use bytes::Bytes;
 use maas_simplestreams::limits::Limits;
+use maas_simplestreams::report::chain;
 use maas_simplestreams::signature::Verified;
 use maas_simplestreams::transport::Request;
 use serde_json::json;
 
-use crate::args::Verify;
+use crate::args::{Network, Verify};
 use crate::{Answer, open};
 
-async fn read(place: &str) -> Result<Bytes, Box<dyn std::error::Error>> {
-    let limit = Limits::default().products_bytes;
+async fn read(place: &str, network: &Network) -> Result<Bytes, Box<dyn std::error::Error>> {
     let url = if place.contains("://") {
         place.parse::<url::Url>()?
     } else {
         url::Url::from_file_path(std::path::absolute(place)?).map_err(|()| "no absolute path")?
     };
-    let response = open::transport_for(&url)?.fetch(Request::new(url.clone())).await?;
+    let name = url.path_segments().and_then(|mut segments| segments.next_back());
+    let limit = Limits::default().for_document(name.unwrap_or_default());
+    let response = open::transport_for(&url, network)?.fetch(Request::new(url.clone())).await?;
     Ok(response.read_to_end(&url, limit).await?)
 }
 
 pub(crate) async fn run(arguments: Verify) -> Answer {
     let verifier = open::verifier(&arguments.trust)?;
-    let document = read(&arguments.document).await?;
+    let document = read(&arguments.document, &arguments.network).await?;
     let now = open::now();
     let clearsigned = arguments.document.ends_with(".sjson")
         || document.starts_with(b"-----BEGIN PGP SIGNED MESSAGE-----");
     let verified = if clearsigned {
         Verified::from_clearsigned_bytes(document, &*verifier, now)
     } else {
-        let signature = read(&format!("{}.gpg", arguments.document)).await?;
+        let signature = read(&format!("{}.gpg", arguments.document), &arguments.network).await?;
         Verified::from_detached(document, &signature, &*verifier, now)
     };
     let verified = match verified {
         Ok(verified) => verified,
         Err(refused) => {
             if arguments.output.json {
-                println!("{}", json!({"verified": false, "reason": crate::chain(&refused)}));
+                println!("{}", json!({"verified": false, "reason": chain(&refused)}));
             }
             return Err(refused.into());
         }

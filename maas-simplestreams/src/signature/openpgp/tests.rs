@@ -196,7 +196,9 @@ fn a_revoked_key_is_refused_whatever_the_reason() {
 #[test]
 fn weak_digests_are_refused() {
     let cert = custom(|builder| builder);
-    for hash in [HashAlgorithm::SHA1, HashAlgorithm::RipeMD, HashAlgorithm::SHA224] {
+    for hash in
+        [HashAlgorithm::MD5, HashAlgorithm::SHA1, HashAlgorithm::RipeMD, HashAlgorithm::SHA224]
+    {
         let signed = sign_with(&cert, before(1), hash);
         assert!(
             matches!(
@@ -208,6 +210,60 @@ fn weak_digests_are_refused() {
     }
     let signed = sign_with(&cert, before(1), HashAlgorithm::SHA256);
     assert!(verify(&signed, &trusting_cert(&cert)).is_ok());
+}
+
+#[test]
+fn a_signature_that_has_expired_is_refused() {
+    use openpgp::packet::signature::SignatureBuilder;
+    use openpgp::serialize::stream::{Message, Signer};
+    use std::io::Write;
+    let cert = custom(|builder| builder);
+    let sign = |lifetime: Duration| {
+        let key = cert.primary_key().key().clone().parts_into_secret().unwrap();
+        let builder = SignatureBuilder::new(SignatureType::Text)
+            .set_signature_validity_period(lifetime)
+            .unwrap();
+        let mut out = Vec::new();
+        let message = Message::new(&mut out);
+        let signer = Signer::with_template(message, key.into_keypair().unwrap(), builder).unwrap();
+        let signer = signer.creation_time(SystemTime::from(before(10)));
+        let mut message = signer.cleartext().build().unwrap();
+        message.write_all(BODY).unwrap();
+        message.finalize().unwrap();
+        out
+    };
+    assert!(verify(&sign(DAY * 20), &trusting_cert(&cert)).is_ok());
+    assert!(matches!(
+        reason(verify(&sign(DAY * 5), &trusting_cert(&cert)).unwrap_err()),
+        RejectedBecause::NotAlive { .. }
+    ));
+}
+
+#[test]
+fn what_is_harmless_in_a_signed_text_stays_accepted() {
+    let signed = KEY.clearsign(b"{\n \"a\": 1\n}\n", before(1)).unwrap();
+    let signed = String::from_utf8(signed).unwrap();
+    let hash = signed.lines().find(|line| line.starts_with("Hash: ")).unwrap();
+    let body_end = "}\n-----BEGIN PGP SIGNATURE";
+    for (what, text) in [
+        ("carriage returns", signed.replace('\n', "\r\n")),
+        ("blanks at the ends of lines", signed.replace("\"a\": 1\n", "\"a\": 1 \t \n")),
+        ("blanks in the line that ends the headers", signed.replacen("\n\n", "\n \t\n", 1)),
+        ("no Hash header", signed.replace(&format!("{hash}\n"), "")),
+        ("two Hash headers", signed.replace(hash, &format!("{hash}\n{hash}"))),
+        ("white space after the message", format!("{signed}\n \n\t\n")),
+    ] {
+        let verified = verify(text.as_bytes(), &trusting(&KEY)).unwrap_or_else(|refused| {
+            panic!("{what}: {refused}\n{text}");
+        });
+        assert_eq!(&verified[..], b"{\n \"a\": 1\n}", "{what}");
+    }
+    let mark = format!("\u{feff}{signed}");
+    assert!(matches!(
+        verify(mark.as_bytes(), &trusting(&KEY)),
+        Err(Refused::Malformed(Malformed::Header))
+    ));
+    assert!(signed.contains(body_end));
 }
 
 #[test]
