@@ -332,9 +332,9 @@ mod measured {
                     let entry = entry.unwrap();
                     let facts = entry.metadata().unwrap();
                     if facts.is_dir() {
-                        directories.push(entry.path())
+                        directories.push(entry.path());
                     } else {
-                        left += facts.len()
+                        left += facts.len();
                     }
                 }
             }
