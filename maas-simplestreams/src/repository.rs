@@ -200,8 +200,18 @@ impl Repository {
                 if cause.kind == TransportErrorKind::NotFound && !source.url.states_document() =>
             {
                 let plain = path.replacing_ending(".sjson", ".json");
-                let plain = plain.ok_or(RepositoryError::Fetch { path, cause })?;
-                fetcher.fetch(&plain, limit).await?
+                let Some(plain) = plain else {
+                    return Err(RepositoryError::Fetch { path, cause });
+                };
+                match fetcher.fetch(&plain, limit).await {
+                    // Neither is there: the one that was meant is named.
+                    Err(RepositoryError::Fetch { cause: other, .. })
+                        if other.kind == TransportErrorKind::NotFound =>
+                    {
+                        return Err(RepositoryError::Fetch { path, cause });
+                    }
+                    other => other?,
+                }
             }
             other => other?,
         };

@@ -189,20 +189,25 @@ impl Attempt<'_> {
                 if chunk.len() as u64 > end - at {
                     return Err(self.too_long(start..end));
                 }
-                block.extend_from_slice(chunk);
+                // Filled to the brim and no further: a block that grows is copied.
+                let mut left: &[u8] = chunk;
+                while !left.is_empty() {
+                    let room = BLOCK - block.len();
+                    let (now, later) = left.split_at(room.min(left.len()));
+                    block.extend_from_slice(now);
+                    left = later;
+                    if block.len() == BLOCK {
+                        self.put(&mut start, end, &mut block).await?;
+                    }
+                }
                 let length = chunk.len() as u64;
                 let received = self.received.fetch_add(length, Ordering::Relaxed) + length;
                 let (sha256, size) = (self.job.sha256, self.job.size);
                 self.job.reporter.report(Event::Progressed { sha256, received, size });
             }
             let complete = start + block.len() as u64 == end;
-            if !block.is_empty() && (block.len() >= BLOCK || ended || complete) {
-                let length = block.len() as u64;
-                let full = std::mem::replace(&mut block, BytesMut::with_capacity(BLOCK));
-                if let Err(cause) = self.ranged.write(start, full).await {
-                    return Err((start..end, Setback::Store(cause)));
-                }
-                start += length;
+            if !block.is_empty() && (ended || complete) {
+                self.put(&mut start, end, &mut block).await?;
             }
             match chunk {
                 Ok(Some(_)) => {}
@@ -211,6 +216,16 @@ impl Attempt<'_> {
                 Err(error) => return Err((start..end, Setback::Transport(error))),
             }
         }
+    }
+
+    /// Writes a block at its place; the next one starts behind it.
+    async fn put(&self, start: &mut u64, end: u64, block: &mut BytesMut) -> Ended {
+        let length = block.len() as u64;
+        let full = std::mem::replace(block, BytesMut::with_capacity(BLOCK));
+        let written = self.ranged.write(*start, full).await;
+        written.map_err(|cause| (*start..end, Setback::Store(cause)))?;
+        *start += length;
+        Ok(())
     }
 
     /// More came than was asked for.

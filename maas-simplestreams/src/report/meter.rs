@@ -45,8 +45,11 @@ struct Track {
 impl Track {
     fn add(&mut self, bytes: u64, at: Duration) {
         self.transferred += bytes;
+        let marks = self.marks.len();
         match self.marks.last_mut() {
-            Some((time, transferred)) if at < *time + MARK => *transferred = self.transferred,
+            Some((time, transferred)) if marks > 1 && at < *time + MARK => {
+                *transferred = self.transferred;
+            }
             _ => self.marks.push((at, self.transferred)),
         }
         // One mark beyond the window stays, as the point to measure from.
@@ -99,9 +102,17 @@ impl Meter {
         let came = received.saturating_sub(file.received);
         self.all.received = self.all.received.saturating_sub(file.received) + received;
         file.received = received;
-        if matches!(event, Event::Progressed { .. }) {
-            file.add(came, at);
-            self.all.add(came, at);
+        match event {
+            Event::Progressed { .. } => {
+                file.add(came, at);
+                self.all.add(came, at);
+            }
+            // From here on the rate is measured.
+            Event::Started { .. } => {
+                file.add(0, at);
+                self.all.add(0, at);
+            }
+            _ => {}
         }
     }
 

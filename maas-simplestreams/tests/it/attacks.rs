@@ -310,7 +310,8 @@ mod measured {
             let server = Server::start(move |asked, reply| {
                 if asked.path == "/files/a" {
                     reply.raw(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n");
-                    let block = vec![7; 1 << 16];
+                    // Other bytes than signed: the right ones would be taken up to the size.
+                    let block = vec![8; 1 << 16];
                     while reply.raw(&block) {}
                     return;
                 }
@@ -332,9 +333,9 @@ mod measured {
                     let entry = entry.unwrap();
                     let facts = entry.metadata().unwrap();
                     if facts.is_dir() {
-                        directories.push(entry.path())
+                        directories.push(entry.path());
                     } else {
-                        left += facts.len()
+                        left += facts.len();
                     }
                 }
             }

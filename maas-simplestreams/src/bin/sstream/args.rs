@@ -1,6 +1,6 @@
 //! The arguments of every command.
 
-use std::io;
+use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
 use std::path::PathBuf;
@@ -284,6 +284,7 @@ pub(crate) struct Build {
 }
 
 #[derive(Args, Debug)]
+#[command(mut_arg("key", |key| key.required(true)))]
 pub(crate) struct Sign {
     #[command(flatten)]
     pub(crate) key: Key,
@@ -368,8 +369,11 @@ pub(crate) struct Import {
 }
 
 /// Prints completions.
-pub(crate) fn completions(shell: clap_complete::Shell) {
-    clap_complete::generate(shell, &mut Arguments::command(), "sstream", &mut io::stdout());
+pub(crate) fn completions(shell: clap_complete::Shell) -> Answer {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Arguments::command(), "sstream", &mut script);
+    io::stdout().write_all(&script)?;
+    Ok(std::process::ExitCode::SUCCESS)
 }
 
 /// Prints the manual page.

@@ -10,12 +10,29 @@ mod query;
 mod serve;
 mod verify;
 
+use std::io::{self, ErrorKind};
 use std::process::ExitCode;
 
 use clap::Parser;
 
 use args::{Arguments, Command};
 use maas_simplestreams::report::chain;
+
+/// The arguments make no sense: exit code 2.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Usage(String);
+
+/// Prints a line on the standard output; unlike `println!` without a panic when nobody reads it.
+macro_rules! say {
+    ($($text:tt)*) => {
+        std::io::Write::write_fmt(
+            &mut std::io::stdout(),
+            format_args!("{}\n", format_args!($($text)*)),
+        )?
+    };
+}
+pub(crate) use say;
 
 /// What a command ends with: done, or done and something is wrong.
 type Answer = Result<ExitCode, Box<dyn std::error::Error>>;
@@ -36,14 +53,15 @@ async fn main() -> ExitCode {
         Command::Contents(arguments) => carry::contents(arguments).await,
         Command::Export(arguments) => carry::export(arguments).await,
         Command::Import(arguments) => carry::import(arguments).await,
-        Command::Completions { shell } => {
-            args::completions(shell);
-            Ok(ExitCode::SUCCESS)
-        }
+        Command::Completions { shell } => args::completions(shell),
         Command::Man => args::manual(),
     };
     answer.unwrap_or_else(|error| {
+        // Whoever reads the output has seen enough.
+        if error.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == ErrorKind::BrokenPipe) {
+            return ExitCode::SUCCESS;
+        }
         eprintln!("sstream: {}", chain(&*error));
-        ExitCode::FAILURE
+        if error.is::<Usage>() { ExitCode::from(2) } else { ExitCode::FAILURE }
     })
 }

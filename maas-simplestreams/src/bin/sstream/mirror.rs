@@ -14,7 +14,7 @@ use serde_json::json;
 
 use crate::args::{self, Caution, Trust};
 use crate::progress::Progress;
-use crate::{Answer, open};
+use crate::{Answer, open, say};
 
 /// What `repair` needs to know of the last `mirror`.
 #[derive(Debug, Serialize, Deserialize)]
@@ -170,7 +170,7 @@ pub(crate) async fn run(arguments: args::Mirror) -> Answer {
     let mut mirror = Mirror::open(&arguments.destination).await?;
     if arguments.dry_run {
         let plan = mirror.plan(source, transport, &options, open::now()).await?;
-        show_plan(&plan, arguments.output.json);
+        show_plan(&plan, arguments.output.json)?;
         return Ok(ExitCode::SUCCESS);
     }
     settings.save(&mirror)?;
@@ -180,25 +180,26 @@ pub(crate) async fn run(arguments: args::Mirror) -> Answer {
     finish(outcome?, arguments.output.json)
 }
 
-fn show_plan(plan: &Plan, as_json: bool) {
+fn show_plan(plan: &Plan, as_json: bool) -> std::io::Result<()> {
     if as_json {
         let added: Vec<_> = plan.added.iter().map(|version| version.pedigree.0.clone()).collect();
         let removed: Vec<_> =
             plan.removed.iter().map(|version| version.pedigree.0.clone()).collect();
         let paths: Vec<_> = plan.paths().iter().map(ToString::to_string).collect();
-        println!(
+        say!(
             "{}",
             json!({"added": added, "removed": removed, "bytes": plan.bytes(), "paths": paths})
         );
-        return;
+        return Ok(());
     }
     for version in &plan.added {
-        println!("+ {}", version.pedigree);
+        say!("+ {}", version.pedigree);
     }
     for version in &plan.removed {
-        println!("- {}", version.pedigree);
+        say!("- {}", version.pedigree);
     }
-    println!("{} bytes to fetch", plan.bytes());
+    say!("{} bytes to fetch", plan.bytes());
+    Ok(())
 }
 
 fn finish(outcome: Outcome, as_json: bool) -> Answer {
@@ -210,16 +211,22 @@ fn finish(outcome: Outcome, as_json: bool) -> Answer {
     }
     if as_json {
         let alarms: Vec<_> = outcome.alarms.iter().map(ToString::to_string).collect();
-        println!(
+        let problems: Vec<_> = outcome.problems.iter().map(ToString::to_string).collect();
+        say!(
             "{}",
             json!({"event": "done", "added": outcome.added, "removed": outcome.removed,
             "bytes": outcome.bytes, "published": outcome.published, "deleted": outcome.deleted,
-            "skipped": outcome.skipped, "alarms": alarms})
+            "skipped": outcome.skipped, "alarms": alarms,
+            "problems": problems})
         );
     } else {
-        println!(
+        say!(
             "{} versions added, {} removed, {} bytes fetched, {} documents published, {} files deleted",
-            outcome.added, outcome.removed, outcome.bytes, outcome.published, outcome.deleted
+            outcome.added,
+            outcome.removed,
+            outcome.bytes,
+            outcome.published,
+            outcome.deleted
         );
     }
     Ok(ExitCode::SUCCESS)
@@ -239,12 +246,9 @@ pub(crate) async fn check(arguments: args::Check) -> Answer {
     let damages = mirror.check(depth).await?;
     for damage in &damages {
         if arguments.output.json {
-            println!(
-                "{}",
-                json!({"path": damage.path.as_str(), "damage": damage.kind.to_string()})
-            );
+            say!("{}", json!({"path": damage.path.as_str(), "damage": damage.kind.to_string()}));
         } else {
-            println!("{damage}");
+            say!("{damage}");
         }
     }
     Ok(if damages.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })

@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use maas_simplestreams::date::Timestamp;
 use maas_simplestreams::path::{ContentId, SafePath};
+use maas_simplestreams::report::chain;
 use maas_simplestreams::repository::Source;
 use maas_simplestreams::signature::{ExpiredKeys, Fingerprint, Keyring, OpenPgp, Verifier};
 use maas_simplestreams::transport::{
@@ -14,6 +15,7 @@ use maas_simplestreams::transport::{
 };
 use maas_simplestreams::trust::TrustPolicy;
 
+use crate::Usage;
 use crate::args::{Caution, Network, Trust};
 
 /// The only place where the clock is read.
@@ -50,7 +52,8 @@ pub(crate) fn policy(caution: &Caution) -> Result<TrustPolicy, Box<dyn Error>> {
     policy.key_notice = days(caution.key_notice);
     if !caution.content_ids.is_empty() {
         let ids = caution.content_ids.iter().map(|text| {
-            ContentId::new(text.as_str()).map_err(|cause| format!("--content-id `{text}`: {cause}"))
+            ContentId::new(text.as_str())
+                .map_err(|cause| Usage(format!("--content-id `{text}`: {cause}")))
         });
         policy.content_ids = Some(ids.collect::<Result<_, _>>()?);
     }
@@ -64,8 +67,8 @@ fn keyring(name: &str) -> Result<Keyring, Box<dyn Error>> {
     if name == "ubuntu-cloudimage" {
         return Ok(Keyring::ubuntu_cloudimage()?);
     }
-    let bytes = std::fs::read(name).map_err(|error| format!("keyring `{name}`: {error}"))?;
-    Ok(Keyring::from_bytes(&bytes).map_err(|error| format!("keyring `{name}`: {error}"))?)
+    let bytes = std::fs::read(name).map_err(|error| Usage(format!("keyring `{name}`: {error}")))?;
+    Ok(Keyring::from_bytes(&bytes).map_err(|error| Usage(format!("keyring `{name}`: {error}")))?)
 }
 
 pub(crate) fn verifier(trust: &Trust) -> Result<Arc<dyn Verifier>, Box<dyn Error>> {
@@ -82,7 +85,10 @@ pub(crate) fn verifier(trust: &Trust) -> Result<Arc<dyn Verifier>, Box<dyn Error
     if !trust.fingerprints.is_empty() {
         let fingerprints: Result<Vec<Fingerprint>, _> =
             trust.fingerprints.iter().map(|text| text.parse()).collect();
-        keys = keys.pinned(&fingerprints?)?;
+        let fingerprints =
+            fingerprints.map_err(|error| Usage(format!("--fingerprint: {error}")))?;
+        let none = |_| Usage("the keyring holds none of the keys of --fingerprint".to_owned());
+        keys = keys.pinned(&fingerprints).map_err(none)?;
     }
     let expired = if trust.allow_expired_keys {
         ExpiredKeys::AcceptIfValidWhenSigned
@@ -95,7 +101,7 @@ pub(crate) fn verifier(trust: &Trust) -> Result<Arc<dyn Verifier>, Box<dyn Error
 /// A URL, or a directory of this machine.
 pub(crate) fn source_url(text: &str, path: Option<&str>) -> Result<SourceUrl, Box<dyn Error>> {
     let url = if text.contains("://") {
-        SourceUrl::parse(text)?
+        SourceUrl::parse(text).map_err(|error| Usage(format!("`{text}`: {}", chain(&error))))?
     } else {
         let whole = std::path::absolute(Path::new(text))?;
         match whole.extension().and_then(|ending| ending.to_str()) {
@@ -111,7 +117,10 @@ pub(crate) fn source_url(text: &str, path: Option<&str>) -> Result<SourceUrl, Bo
         }
     };
     Ok(match path {
-        Some(path) => url.with_path(SafePath::new(path)?),
+        Some(path) => {
+            let safe = SafePath::new(path).map_err(|error| Usage(format!("--path: {error}")))?;
+            url.with_path(safe)
+        }
         None => url,
     })
 }

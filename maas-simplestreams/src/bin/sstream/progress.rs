@@ -1,7 +1,7 @@
 //! Showing what happens: bars on a terminal, one line per event otherwise, JSON for machines.
 
 use std::collections::HashMap;
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -48,7 +48,12 @@ impl Seen {
 
     /// Whether it is time to speak of a file again.
     fn is_due(&mut self, about: Option<Sha256>, at: Duration, pause: Duration) -> bool {
-        let is_due = self.said.get(&about).is_none_or(|last| at >= *last + pause);
+        let last = match about {
+            Some(_) => self.said.get(&about).copied(),
+            // Of all files for the first time when there is something to say.
+            None => Some(self.said.get(&None).copied().unwrap_or_default()),
+        };
+        let is_due = last.is_none_or(|last| at >= last + pause);
         if is_due {
             self.said.insert(about, at);
         }
@@ -98,7 +103,8 @@ impl Reporter for Progress {
             }
             Form::Json => {
                 if let Some(value) = value(&mut seen, &event, at) {
-                    println!("{value}");
+                    // Whoever read the events may have gone; the work goes on.
+                    writeln!(std::io::stdout(), "{value}").ok();
                 }
             }
         }

@@ -10,7 +10,7 @@ use maas_simplestreams::sign::{KeyKind, SigningKey};
 use serde_json::{Map, Value};
 
 use crate::args::{self, Build, Key, Keygen, Kind};
-use crate::{Answer, open};
+use crate::{Answer, open, say};
 
 fn signing_key(arguments: &Key) -> Result<Option<SigningKey>, Box<dyn Error>> {
     let Some(path) = &arguments.key else { return Ok(None) };
@@ -45,7 +45,7 @@ pub(crate) fn build(arguments: Build) -> Answer {
     let published = Stream::from_records(records, files, now)?.write(&arguments.output, signing)?;
     for products in &published.products {
         if let Some(content_id) = products.content_id() {
-            println!(
+            say!(
                 "{content_id}: {} products, {} items",
                 products.products.len(),
                 products.items().count()
@@ -59,7 +59,7 @@ pub(crate) fn sign(arguments: args::Sign) -> Answer {
     let key = signing_key(&arguments.key)?.ok_or("--key is needed")?;
     let listing = if arguments.present_only { Listing::Present } else { Listing::AsIs };
     let signed = sign_unverified_tree(&arguments.directory, &key, listing, open::now())?;
-    println!("{signed} documents signed");
+    say!("{signed} documents signed");
     Ok(ExitCode::SUCCESS)
 }
 
@@ -81,7 +81,7 @@ pub(crate) fn keygen(arguments: Keygen) -> Answer {
     secret.sync_all()?;
     std::fs::write(&arguments.public, key.public_keyring()?)?;
     if let Some(fingerprint) = key.fingerprint() {
-        println!("{fingerprint}");
+        say!("{fingerprint}");
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -28,7 +28,9 @@ pub(crate) async fn run(arguments: Serve) -> Answer {
     if !root.is_dir() {
         return Err(format!("`{}` is no directory", root.display()).into());
     }
-    let listener = TcpListener::bind(arguments.listen).await?;
+    let listener = TcpListener::bind(arguments.listen)
+        .await
+        .map_err(|error| format!("{}: {error}", arguments.listen))?;
     eprintln!("serving {} on http://{}/", root.display(), listener.local_addr()?);
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     let mut connections = tokio::task::JoinSet::new();

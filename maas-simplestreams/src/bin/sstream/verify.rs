@@ -10,7 +10,7 @@ use maas_simplestreams::transport::Request;
 use serde_json::json;
 
 use crate::args::{Network, Verify};
-use crate::{Answer, open};
+use crate::{Answer, open, say};
 
 async fn read(place: &str, network: &Network) -> Result<Bytes, Box<dyn std::error::Error>> {
     let url = if place.contains("://") {
@@ -40,9 +40,9 @@ pub(crate) async fn run(arguments: Verify) -> Answer {
         Ok(verified) => verified,
         Err(refused) => {
             if arguments.output.json {
-                println!("{}", json!({"verified": false, "reason": chain(&refused)}));
+                say!("{}", json!({"verified": false, "reason": chain(&refused)}));
             }
-            return Err(refused.into());
+            return Err(format!("`{}` is refused: {}", arguments.document, chain(&refused)).into());
         }
     };
     if arguments.output.json {
@@ -58,12 +58,15 @@ pub(crate) async fn run(arguments: Verify) -> Answer {
                 })
             })
             .collect();
-        println!("{}", json!({"verified": true, "bytes": verified.len(), "signers": signers}));
+        say!("{}", json!({"verified": true, "bytes": verified.len(), "signers": signers}));
     } else {
         for signer in verified.signers() {
-            println!(
+            say!(
                 "{}: signed by {} on {} ({})",
-                arguments.document, signer.fingerprint, signer.signed_at, signer.hash
+                arguments.document,
+                signer.fingerprint,
+                signer.signed_at,
+                signer.hash
             );
         }
     }
