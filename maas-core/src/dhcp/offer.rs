@@ -124,7 +124,7 @@ fn offered(
     offered.ntp_servers.clone_from(&defaults.ntp_servers);
     offered.domain = Some(defaults.domain.clone()).filter(|domain| !domain.is_empty());
     offered.search = offered.domain.iter().cloned().collect();
-    offered.mtu = u16::try_from(vlan.mtu.bytes()).ok();
+    offered.mtu = Some(vlan.mtu.bytes());
     offered.disabled = subnet
         .disabled_boot_architectures
         .iter()

@@ -127,13 +127,11 @@ pub fn rack(input: &[u8]) {
         b'p' => {
             if let Ok(path) = canonical_path(text) {
                 // What becomes a file's name stays below its folder.
-                match BootRequest::parse(&path) {
-                    Ok(
-                        BootRequest::File { path } | BootRequest::Bootloader { stored_at: path },
-                    ) => {
-                        assert!(path.split('/').all(|part| part != ".."), "{path}");
-                    }
-                    _ => {}
+                if let Ok(
+                    BootRequest::File { path } | BootRequest::Bootloader { stored_at: path },
+                ) = BootRequest::parse(&path)
+                {
+                    assert!(path.split('/').all(|part| part != ".."), "{path}");
                 }
             }
         }
@@ -174,12 +172,12 @@ fn tftp_seeds() -> Vec<Vec<u8>> {
     vec![
         with_lengths(&[b"\0\x01grub/grub.cfg\0octet\0", b"\0\x04\0\x01", b"\0\x04\0\x02"]),
         with_lengths(&[
-            b"\0\x01bootx64.efi\0octet\0blksize\01468\0tsize\00\0windowsize\016\0",
+            b"\0\x01bootx64.efi\0octet\0blksize\x001468\0tsize\x000\0windowsize\x0016\0",
             b"\0\x04\0\0",
             b"\0\x04\0\x10",
             b"\0\x05\0\0bye\0",
         ]),
-        with_lengths(&[b"\0\x01x\0netascii\0timeout\01\0", b"\0\x04\0\x01"]),
+        with_lengths(&[b"\0\x01x\0netascii\0timeout\x001\0", b"\0\x04\0\x01"]),
     ]
 }
 
@@ -187,9 +185,9 @@ const TFTP: &[&[u8]] = &[
     b"\0\x01",
     b"\0\x02",
     b"\0octet\0",
-    b"blksize\08\0",
-    b"windowsize\065535\0",
-    b"timeout\0255\0",
+    b"blksize\x008\0",
+    b"windowsize\x0065535\0",
+    b"timeout\x00255\0",
     b"tsize\0",
     b"\x04\0\x04\0\0",
     b"\x04\0\x04\xff\xff",
