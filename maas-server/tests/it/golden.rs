@@ -17,7 +17,7 @@ struct Server {
 impl Server {
     fn new() -> Self {
         let running = Running::empty();
-        let key = running.admin();
+        let key = running.admin.clone();
         Self { running, key }
     }
 
