@@ -14,7 +14,7 @@ use crate::entropy;
 use crate::store::MachineHead;
 
 /// The most bytes that are kept.
-const LIMIT: usize = 32 << 20;
+const LIMIT: usize = 16 << 20;
 
 /// Machines as the API shows them, by version; bounded.
 #[derive(Debug)]
