@@ -24,14 +24,14 @@ enum Shape {
     Text,
     /// One of these texts.
     Word(&'static [&'static str]),
-    List(&'static Shape),
+    List(&'static Self),
     /// A mapping with these keys and no others.
     Map(&'static [Field]),
     /// A mapping whose keys are names that the user chooses.
-    Names(&'static Shape),
+    Names(&'static Self),
     /// A mapping of any content.
     Open,
-    OneOf(&'static [Shape]),
+    OneOf(&'static [Self]),
 }
 
 /// A key of a mapping.
