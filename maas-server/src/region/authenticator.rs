@@ -21,7 +21,7 @@ use crate::store::User;
 /// Nonces from before the start are not known, so nothing that a user signed before the start is
 /// accepted: a request that somebody recorded then cannot be sent again now. A client whose clock
 /// is late by some seconds waits as many seconds after a restart. The nonces of users whose clocks
-/// are early are kept in the store as well ([`kept_nonces`]). Machines are spared: their clocks
+/// are early are kept in the store as well (`kept_nonces`). Machines are spared: their clocks
 /// are often late, and what they say counts once however often it is said.
 #[derive(Debug, Clone)]
 pub struct OauthAuthenticator {
