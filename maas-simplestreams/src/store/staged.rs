@@ -97,7 +97,11 @@ impl BlobStore {
         if !swept {
             for (key, _) in blobs {
                 let part = self.partial_path(key);
-                File::open(&part).and_then(|file| file.sync_all()).map_err(io_error(&part))?;
+                match File::open(&part).and_then(|file| file.sync_all()) {
+                    // Another writer may have flushed and named it; the rename below finds out.
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                    other => other.map_err(io_error(&part))?,
+                }
             }
         }
         let mut shelves = BTreeSet::from([self.blobs()]);
