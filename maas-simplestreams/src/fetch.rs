@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
@@ -16,13 +16,16 @@ use url::Url;
 use crate::digest::{Sha256, Sha512};
 use crate::report::{Event, Reporter, chain};
 use crate::select::Wanted;
-use crate::store::{Begun, BlobStore, Partial, Ranged, StoreError};
+use crate::store::{Begun, BlobStore, DiskWork, Partial, Ranged, Staged, StoreError};
 use crate::transport::{
     BoxFuture, Request, Response, SourceUrl, Transport, TransportError, TransportErrorKind, shown,
 };
 
 /// Bytes that make an attempt worth another one: a server that drips is not waited for.
 const PROGRESS: u64 = 64 << 10;
+
+/// The largest file that is held in memory until it is whole, in bytes; see [`Staged`].
+const SMALL: u64 = 64 << 10;
 
 /// How persistent a fetch is.
 #[derive(Clone, Debug)]
@@ -51,6 +54,8 @@ pub struct FetchOptions {
     pub rate_window: Duration,
     /// A bound on the rate of everything that shares it. Default none.
     pub rate_limit: Option<RateLimit>,
+    /// Where bytes are written and hashed. Default aside.
+    pub disk_work: DiskWork,
 }
 
 /// A bound on the rate of transfers, shared by all that hold a copy.
@@ -95,6 +100,7 @@ impl Default for FetchOptions {
             minimum_rate: 1024,
             rate_window: Duration::from_secs(60),
             rate_limit: None,
+            disk_work: DiskWork::Aside,
         }
     }
 }
@@ -185,20 +191,22 @@ pub async fn fetch(
     reporter: &dyn Reporter,
 ) -> Result<Fetched, FetchError> {
     let transfers = Semaphore::new(options.jobs.get());
-    fetch_among(transport, store, (sha256, size), urls, options, &transfers, reporter).await
+    fetch_among(transport, store, (sha256, size), urls, options, (&transfers, None), reporter).await
 }
 
-/// Fetches one blob as one of several: every transfer, also of a range, holds a permit.
+/// Fetches one blob as one of several: every transfer, also of a range, holds a permit. Where files
+/// are staged, small ones are in the store only when [`Staged::keep`] has answered.
 pub(crate) async fn fetch_among(
     transport: &dyn Transport,
     store: &BlobStore,
     (sha256, size): (Sha256, u64),
     urls: &[Url],
     options: &FetchOptions,
-    transfers: &Semaphore,
+    (transfers, staged): (&Semaphore, Option<&Staged>),
     reporter: &dyn Reporter,
 ) -> Result<Fetched, FetchError> {
-    let job = Job { transport, sha256, proof: None, size, options, transfers, reporter };
+    let proof = None;
+    let job = Job { transport, sha256, proof, size, options, transfers, staged, reporter };
     fetch_job(&job, store, urls).await.map(|(fetched, _)| fetched)
 }
 
@@ -210,11 +218,11 @@ pub(crate) async fn fetch_proved(
     (key, proof, size): (Sha256, Sha512, u64),
     urls: &[Url],
     options: &FetchOptions,
-    transfers: &Semaphore,
+    (transfers, staged): (&Semaphore, Option<&Staged>),
     reporter: &dyn Reporter,
 ) -> Result<(Fetched, Sha256), FetchError> {
     let (sha256, proof) = (key, Some(proof));
-    let job = Job { transport, sha256, proof, size, options, transfers, reporter };
+    let job = Job { transport, sha256, proof, size, options, transfers, staged, reporter };
     fetch_job(&job, store, urls).await
 }
 
@@ -226,7 +234,8 @@ async fn fetch_job(
     let Job { sha256, size, transfers, reporter, .. } = *job;
     // The semaphore is never closed.
     let _permit = transfers.acquire().await.ok();
-    let answer = attempt_all(job, store, urls).await;
+    let store = store.with_disk_work(job.options.disk_work);
+    let answer = attempt_all(job, &store, urls).await;
     reporter.report(match &answer {
         Ok((Fetched::AlreadyPresent, _)) => Event::AlreadyPresent { sha256, size },
         Ok((Fetched::Transferred { .. }, _)) => Event::Finished { sha256, size },
@@ -245,6 +254,8 @@ struct Job<'a> {
     size: u64,
     options: &'a FetchOptions,
     transfers: &'a Semaphore,
+    /// Where small files wait to be flushed together; `None` flushes every file on its own.
+    staged: Option<&'a Staged>,
     reporter: &'a dyn Reporter,
 }
 
@@ -261,22 +272,33 @@ async fn attempt_all(
     let mut wrong = 0;
     let mut pause = options.first_pause;
     let mut received = 0;
+    let mut in_memory = job.staged.filter(|_| size <= SMALL && store.is_untouched(&sha256));
     loop {
-        let begun = store.begin_proved(sha256, size, proof).await;
-        let mut partial = match begun.map_err(|cause| FetchError::Store { sha256, cause })? {
-            Begun::Present if received == 0 => return Ok((Fetched::AlreadyPresent, sha256)),
-            Begun::Present => return Ok((Fetched::Transferred { bytes: received }, sha256)),
-            Begun::Partial(partial) => partial,
+        let in_memory = in_memory.take();
+        let begun = match in_memory {
+            Some(_) => None,
+            None => Some(store.begin_proved(sha256, size, proof).await),
+        };
+        let begun = begun.transpose().map_err(|cause| FetchError::Store { sha256, cause })?;
+        let partial = match begun {
+            None => None,
+            Some(Begun::Present) if received == 0 => {
+                return Ok((Fetched::AlreadyPresent, sha256));
+            }
+            Some(Begun::Present) => return Ok((Fetched::Transferred { bytes: received }, sha256)),
+            Some(Begun::Partial(partial)) => Some(partial),
         };
         let url = *urls.get(place).ok_or(FetchError::NoUrl { sha256 })?;
-        let resumed_at = partial.received();
+        let resumed_at = partial.as_ref().map_or(0, |partial| partial.received());
         reporter.report(Event::Started { sha256, url: shown(url), size, resumed_at });
         let came = AtomicU64::new(0);
         let worth_ranges = in_ranges && job.is_worth_ranges(url, size - resumed_at);
-        let outcome = if worth_ranges {
-            streams::receive(job, *partial, url, &came, &mut in_ranges).await
-        } else {
-            match receive(job, &mut partial, url, &came).await {
+        let outcome = match (in_memory, partial) {
+            (Some(staged), _) => receive_in_memory(job, store, staged, url, &came).await,
+            (None, Some(partial)) if worth_ranges => {
+                streams::receive(job, *partial, url, &came, &mut in_ranges).await
+            }
+            (None, Some(mut partial)) => match receive(job, &mut partial, url, &came).await {
                 Ok(()) => partial.finish_named().await.map_err(Setback::Store),
                 Err(setback) => {
                     // What arrived before the connection broke is worth keeping.
@@ -285,7 +307,9 @@ async fn attempt_all(
                     }
                     Err(setback)
                 }
-            }
+            },
+            // One of the two is there.
+            (None, None) => continue,
         };
         let came = came.into_inner();
         received += came;
@@ -389,6 +413,54 @@ impl Window {
     }
 }
 
+/// Receives a small blob whole and writes it by one step, to be flushed with others.
+async fn receive_in_memory(
+    job: &Job<'_>,
+    store: &BlobStore,
+    staged: &Staged,
+    url: &Url,
+    came: &AtomicU64,
+) -> Result<Sha256, Setback> {
+    let Job { sha256, size, proof, .. } = *job;
+    let failed = |kind| Setback::Transport(TransportError::new(url, kind));
+    let mut whole = BytesMut::new();
+    if size > 0 {
+        let asked = job.ask(Request::new(url.clone())).await;
+        let mut response = asked.map_err(Setback::Transport)?;
+        if response.offset != 0 {
+            return Err(failed(TransportErrorKind::Protocol));
+        }
+        let mut window = Window::new();
+        let ended = loop {
+            match job.next(&mut response, url, &mut window).await {
+                Ok(Some(chunk)) => {
+                    came.fetch_add(chunk.len() as u64, Ordering::Relaxed);
+                    if (whole.len() + chunk.len()) as u64 > size {
+                        return Err(Setback::Store(StoreError::TooLong { sha256, size }));
+                    }
+                    whole.extend_from_slice(&chunk);
+                    let received = whole.len() as u64;
+                    job.reporter.report(Event::Progressed { sha256, received, size });
+                }
+                Ok(None) if whole.len() as u64 == size => break None,
+                Ok(None) => break Some(failed(TransportErrorKind::Truncated)),
+                Err(error) => break Some(Setback::Transport(error)),
+            }
+        };
+        if let Some(setback) = ended {
+            // What arrived before the connection broke is worth keeping.
+            if let Ok(Begun::Partial(mut partial)) = store.begin_proved(sha256, size, proof).await
+                && partial.offset() == 0
+                && partial.write(&whole).await.is_ok()
+            {
+                partial.flush().await.ok();
+            }
+            return Err(setback);
+        }
+    }
+    staged.add(store, sha256, proof, whole).await.map_err(Setback::Store)
+}
+
 /// Receives a blob from its first missing byte on, in one piece.
 async fn receive(
     job: &Job<'_>,
@@ -453,7 +525,8 @@ pub async fn fetch_all(
             let urls: Vec<Url> = file.paths.iter().map(|path| source.join(path)).collect();
             let blob = (file.sha256, file.size);
             let fetched =
-                fetch_among(transport, store, blob, &urls, options, transfers, reporter).await;
+                fetch_among(transport, store, blob, &urls, options, (transfers, None), reporter)
+                    .await;
             (place, fetched)
         }));
     }

@@ -48,7 +48,7 @@ pub enum Event {
         /// Why.
         reason: String,
     },
-    /// The file is in the store.
+    /// The file is whole and proved; it is in the store at the latest when the call returns.
     Finished {
         /// The file.
         sha256: Sha256,

@@ -3,7 +3,8 @@
 //! `blobs/sha256/ab/<digest>` holds finished blobs, `partial/<digest>` what is on its way, and
 //! `partial/<digest>.ranges` which parts of it are there when several streams bring it. A blob
 //! appears under its name by a rename after its digest was checked and its bytes were flushed to
-//! the disk, so a crash at any moment leaves either nothing or the whole blob.
+//! the disk, so a crash at any moment leaves either nothing or the whole blob. Small blobs of a sync
+//! are flushed together, by one `syncfs` before the first of them gets its name.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom};
@@ -14,6 +15,7 @@ mod hasher;
 mod partial;
 mod ranged;
 mod ranges;
+mod staged;
 
 use bytes::BytesMut;
 use sha2::Digest as _;
@@ -24,6 +26,7 @@ use partial::Parts;
 pub use partial::{Begun, Partial};
 pub use ranged::Ranged;
 use ranges::read_journal;
+pub(crate) use staged::Staged;
 
 use crate::digest::{Sha256, Sha512};
 
@@ -35,10 +38,22 @@ const JOURNAL: &str = "ranges";
 
 static IMPORTS: AtomicU64 = AtomicU64::new(0);
 
+/// Where bytes are written and hashed while they arrive. Flushing to the disk is always done aside.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DiskWork {
+    /// On the runtime's threads for work that blocks: nothing else on the runtime waits.
+    #[default]
+    Aside,
+    /// On the task that receives the bytes, while they are still in the processor's cache: least
+    /// CPU and memory, for a runtime that does nothing else.
+    Inline,
+}
+
 /// A directory of blobs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BlobStore {
     root: PathBuf,
+    disk_work: DiskWork,
 }
 
 /// A blob in the store.
@@ -137,6 +152,14 @@ async fn blocking<T: Send + 'static>(
     }
 }
 
+/// Renames a file, unless another writer has.
+fn rename_unless_there(from: &Path, target: &Path) -> Result<(), StoreError> {
+    match fs::rename(from, target) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound && target.exists() => Ok(()),
+        other => other.map_err(io_error(target)),
+    }
+}
+
 /// Flushes a directory, so that a rename in it survives a power cut.
 pub(crate) fn sync_directory(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()
@@ -146,7 +169,7 @@ impl BlobStore {
     /// Opens the store below `root` and makes its directories. What interrupted uploads left is
     /// removed; what interrupted fetches left stays, to be resumed.
     pub async fn open(root: impl Into<PathBuf>) -> Result<Self, StoreError> {
-        let store = Self { root: root.into() };
+        let store = Self { root: root.into(), disk_work: DiskWork::Aside };
         let this = store.clone();
         blocking(&store.root, move || {
             for directory in [this.blobs(), this.partials()] {
@@ -156,6 +179,22 @@ impl BlobStore {
         })
         .await?;
         Ok(store)
+    }
+
+    /// The same store, written in another way.
+    pub(crate) fn with_disk_work(&self, disk_work: DiskWork) -> Self {
+        Self { root: self.root.clone(), disk_work }
+    }
+
+    /// Does work that writes what has arrived.
+    async fn write_work<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        match self.disk_work {
+            DiskWork::Aside => blocking(&self.root, work).await,
+            DiskWork::Inline => work(),
+        }
     }
 
     fn blobs(&self) -> PathBuf {
@@ -340,7 +379,7 @@ impl BlobStore {
                 fs::create_dir_all(shelf).map_err(io_error(shelf))?;
                 let above = self.blobs();
                 sync_directory(&above).map_err(io_error(&above))?;
-                fs::rename(from, &target).map_err(io_error(&target))?;
+                rename_unless_there(from, &target)?;
             }
             other => other.map_err(io_error(&target))?,
         }
@@ -380,17 +419,19 @@ impl BlobStore {
 
     /// How many bytes of an unfinished fetch are there.
     pub async fn partial_size(&self, sha256: &Sha256) -> Result<u64, StoreError> {
+        let (store, sha256) = (self.clone(), *sha256);
+        blocking(&self.root, move || store.partial_size_blocking(&sha256)).await
+    }
+
+    fn partial_size_blocking(&self, sha256: &Sha256) -> Result<u64, StoreError> {
         let (path, journal) = (self.partial_path(sha256), self.journal_path(sha256));
-        blocking(&self.root, move || {
-            let length = match fs::metadata(&path) {
-                Ok(facts) => facts.len(),
-                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
-                Err(error) => return Err(io_error(&path)(error)),
-            };
-            let scattered = read_journal(&journal, length).map_err(io_error(&journal))?;
-            Ok(scattered.map_or(length, |ranges| ranges.total()))
-        })
-        .await
+        let length = match fs::metadata(&path) {
+            Ok(facts) => facts.len(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
+            Err(error) => return Err(io_error(&path)(error)),
+        };
+        let scattered = read_journal(&journal, length).map_err(io_error(&journal))?;
+        Ok(scattered.map_or(length, |ranges| ranges.total()))
     }
 
     /// Every blob, in order of digest. Files with other names are not the store's and are ignored.

@@ -221,9 +221,8 @@ impl Attempt<'_> {
     /// Writes a block at its place; the next one starts behind it.
     async fn put(&self, start: &mut u64, end: u64, block: &mut BytesMut) -> Ended {
         let length = block.len() as u64;
-        let full = std::mem::replace(block, BytesMut::with_capacity(BLOCK));
-        let written = self.ranged.write(*start, full).await;
-        written.map_err(|cause| (*start..end, Setback::Store(cause)))?;
+        let written = self.ranged.put(*start, std::mem::take(block)).await;
+        *block = written.map_err(|cause| (*start..end, Setback::Store(cause)))?;
         *start += length;
         Ok(())
     }

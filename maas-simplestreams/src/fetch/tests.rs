@@ -223,3 +223,64 @@ async fn many_files_come_in_and_one_failure_stops_no_other() {
     }
     assert_eq!(finished, 3);
 }
+
+/// Fetches a small file that waits to be flushed with others.
+async fn run_staged(
+    transport: &Scripted,
+    store: &BlobStore,
+    staged: &Staged,
+) -> Result<Fetched, FetchError> {
+    let urls = ["http://one/x".parse().unwrap()];
+    let options = FetchOptions { first_pause: Duration::from_millis(1), ..FetchOptions::default() };
+    let content = &transport.content;
+    let blob = (Sha256::of(content), content.len() as u64);
+    let among = (&Semaphore::new(1), Some(staged));
+    fetch_among(transport, store, blob, &urls, &options, among, &()).await
+}
+
+#[tokio::test]
+async fn a_small_file_gets_its_name_only_when_it_was_flushed_and_is_not_fetched_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = BlobStore::open(directory.path()).await.unwrap();
+    let small = content().slice(..3000);
+    let digest = Sha256::of(&small);
+    let transport = Scripted { content: small.clone(), ..scripted(&[Act::Serve]) };
+    let staged = Staged::default();
+    let fetched = run_staged(&transport, &store, &staged).await.unwrap();
+    assert_eq!(fetched, Fetched::Transferred { bytes: 3000 });
+    assert_eq!(store.size(&digest).await.unwrap(), None);
+    // As after a crash: what lies there is taken up without a request.
+    let fetched = run_staged(&transport, &store, &Staged::default()).await.unwrap();
+    assert_eq!(fetched, Fetched::Transferred { bytes: 0 });
+    assert_eq!(transport.requests.lock().unwrap().len(), 1);
+    // What another writer has named already is no failure.
+    staged.keep(&store).await.unwrap();
+    assert_eq!(store.check(&digest).await.unwrap(), Some(true));
+    assert_eq!(std::fs::read_dir(directory.path().join("partial")).unwrap().count(), 0);
+}
+
+#[tokio::test]
+async fn a_small_file_whose_connection_breaks_is_resumed() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = BlobStore::open(directory.path()).await.unwrap();
+    let script = scripted(&[Act::BreakAfter(1000), Act::Serve]);
+    let transport = Scripted { content: content().slice(..3000), ..script };
+    let staged = Staged::default();
+    let fetched = run_staged(&transport, &store, &staged).await.unwrap();
+    assert_eq!(fetched, Fetched::Transferred { bytes: 3000 });
+    assert_eq!(*transport.requests.lock().unwrap(), [0, 1000]);
+    assert_eq!(store.check(&Sha256::of(&transport.content)).await.unwrap(), Some(true));
+}
+
+#[tokio::test]
+async fn wrong_bytes_of_a_small_file_leave_nothing() {
+    for act in [Act::Corrupt, Act::EndlessOther, Act::Answer(404)] {
+        let directory = tempfile::tempdir().unwrap();
+        let store = BlobStore::open(directory.path()).await.unwrap();
+        let transport = Scripted { content: content().slice(..3000), ..scripted(&[act]) };
+        let staged = Staged::default();
+        assert!(run_staged(&transport, &store, &staged).await.is_err());
+        staged.keep(&store).await.unwrap();
+        assert!(store.list().await.unwrap().is_empty());
+    }
+}

@@ -21,7 +21,7 @@ use crate::path::SafePath;
 use crate::publish::write_file;
 use crate::report::{Event, Reporter};
 use crate::repository::{CachedDocument, Repository, Source};
-use crate::store::{BlobStore, sync_directory};
+use crate::store::{BlobStore, Staged, sync_directory};
 use crate::transport::{SourceUrl, Transport};
 use crate::trust::Alarm;
 
@@ -186,13 +186,8 @@ impl Mirror {
 
     /// How many bytes are to come; refuses when the disk has no room for them.
     async fn check_space(&self, plan: &Plan, options: &MirrorOptions) -> Result<u64, MirrorError> {
-        let mut missing = 0u64;
-        for file in &plan.wanted {
-            if self.store.size(&file.sha256).await?.is_none() {
-                let there = self.store.partial_size(&file.sha256).await?;
-                missing = missing.saturating_add(file.size.saturating_sub(there));
-            }
-        }
+        let wanted = plan.wanted.iter().map(|file| (file.sha256, file.size)).collect();
+        let missing = self.store.missing_bytes(wanted).await?;
         if missing == 0 {
             return Ok(0);
         }
@@ -213,7 +208,8 @@ impl Mirror {
         options: &MirrorOptions,
         reporter: &dyn Reporter,
     ) -> Result<(u64, BTreeMap<Sha256, Sha256>), MirrorError> {
-        let transfers = &Semaphore::new(options.fetch.jobs.get());
+        let staged = Staged::default();
+        let among = (&Semaphore::new(options.fetch.jobs.get()), Some(&staged));
         let fetches = plan.wanted.iter().map(|file| async move {
             let roots = std::iter::once(source).chain(&options.alternatives);
             let urls: Vec<Url> =
@@ -221,10 +217,10 @@ impl Mirror {
             let (store, how) = (&self.store, &options.fetch);
             let answer = if let Some(proof) = plan.proofs.get(&file.sha256) {
                 let blob = (file.sha256, *proof, file.size);
-                fetch_proved(transport, store, blob, &urls, how, transfers, reporter).await
+                fetch_proved(transport, store, blob, &urls, how, among, reporter).await
             } else {
                 let blob = (file.sha256, file.size);
-                fetch_among(transport, store, blob, &urls, how, transfers, reporter)
+                fetch_among(transport, store, blob, &urls, how, among, reporter)
                     .await
                     .map(|fetched| (fetched, file.sha256))
             };
@@ -248,6 +244,9 @@ impl Mirror {
                 Err(error) => failed.extend(file.paths.first().map(|path| (path.clone(), error))),
             }
         }
+        drop(answers);
+        // Also when others failed: nothing is fetched twice.
+        staged.keep(&self.store).await?;
         if failed.is_empty() { Ok((bytes, names)) } else { Err(MirrorError::Incomplete { failed }) }
     }
 
@@ -282,6 +281,10 @@ impl Mirror {
 
     fn link_one(&self, sha256: &Sha256, target: &Path) -> Result<(), MirrorError> {
         let blob = self.store.path(sha256);
+        if fs::hard_link(&blob, target).is_ok() {
+            return Ok(());
+        }
+        // Something is there, and is replaced in one step; or the file system has no links.
         let new = self.root.join(STATE_DIRECTORY).join("link");
         remove_if_there(&new)?;
         match fs::hard_link(&blob, &new) {

@@ -123,12 +123,11 @@ impl Partial {
         let block = self.buffer.split();
         let length = block.len() as u64;
         let path = self.path();
-        let parts = blocking(&self.store.root, move || {
+        let work = move || {
             parts.write(&block).map_err(io_error(&path))?;
             Ok(parts)
-        })
-        .await?;
-        self.parts = Some(parts);
+        };
+        self.parts = Some(self.store.write_work(work).await?);
         self.written += length;
         Ok(())
     }

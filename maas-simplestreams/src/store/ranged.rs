@@ -12,7 +12,7 @@ use tokio::sync::Semaphore;
 
 use super::hasher::Hasher;
 use super::ranges::{Ranges, note, open_journal};
-use super::{BLOCK, BlobStore, StoreError, blocking, io_error};
+use super::{BLOCK, BlobStore, DiskWork, StoreError, blocking, io_error};
 use crate::digest::Sha256;
 
 /// Writes that can be under way at once.
@@ -79,6 +79,26 @@ impl Ranged {
     /// How many bytes are there.
     pub fn received(&self) -> u64 {
         lock(&self.inner.there).total()
+    }
+
+    /// Writes a block at its place, none beyond the size, and answers with memory for the next one.
+    pub(crate) async fn put(
+        &self,
+        offset: u64,
+        mut block: BytesMut,
+    ) -> Result<BytesMut, StoreError> {
+        if self.inner.store.disk_work == DiskWork::Aside {
+            let capacity = block.capacity();
+            self.write(offset, block).await?;
+            return Ok(BytesMut::with_capacity(capacity));
+        }
+        let Inner { sha256, size, .. } = *self.inner;
+        if offset.saturating_add(block.len() as u64) > size {
+            return Err(StoreError::TooLong { sha256, size });
+        }
+        self.inner.put(offset, &block)?;
+        block.clear();
+        Ok(block)
     }
 
     /// Writes a block at its place; none beyond the size.

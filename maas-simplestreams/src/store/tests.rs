@@ -87,3 +87,50 @@ async fn a_damaged_blob_is_found() {
     fs::write(store.path(&blob.sha256), b"custom imagE").unwrap();
     assert_eq!(store.check(&blob.sha256).await.unwrap(), Some(false));
 }
+
+#[tokio::test]
+async fn staged_blobs_have_no_name_until_all_were_flushed() {
+    // Few are flushed one by one, many by one sweep.
+    for count in [3usize, 40] {
+        for disk_work in [DiskWork::Aside, DiskWork::Inline] {
+            let (directory, store) = store().await;
+            let store = store.with_disk_work(disk_work);
+            let staged = Staged::default();
+            for number in 0..count {
+                let content = number.to_string();
+                let digest = Sha256::of(content.as_bytes());
+                assert!(store.is_untouched(&digest));
+                let whole = BytesMut::from(content.as_bytes());
+                assert_eq!(staged.add(&store, digest, None, whole).await.unwrap(), digest);
+                assert!(!store.is_untouched(&digest));
+            }
+            assert!(store.list().await.unwrap().is_empty());
+            staged.keep(&store).await.unwrap();
+            let blobs = store.list().await.unwrap();
+            assert_eq!(blobs.len(), count);
+            for blob in blobs {
+                assert_eq!(store.check(&blob.sha256).await.unwrap(), Some(true));
+            }
+            assert_eq!(fs::read_dir(directory.path().join("partial")).unwrap().count(), 0);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_staged_blob_has_the_right_bytes_and_one_writer() {
+    let (_directory, store) = store().await;
+    let (staged, digest) = (Staged::default(), Sha256::of(b"right"));
+    let refused = staged.add(&store, digest, None, BytesMut::from("wrong")).await;
+    assert!(matches!(refused, Err(StoreError::Digest { .. })));
+    assert!(store.is_untouched(&digest));
+    let _other = begin(&store, b"right").await;
+    let refused = staged.add(&store, digest, None, BytesMut::from("right")).await;
+    assert!(matches!(refused, Err(StoreError::Busy { .. })));
+    let (key, proof) = (Sha256::of(b"stand-in"), Sha512::of(b"proved"));
+    let refused = staged.add(&store, key, Some(proof), BytesMut::from("right")).await;
+    assert!(matches!(refused, Err(StoreError::Sha512 { .. })));
+    let name = staged.add(&store, key, Some(proof), BytesMut::from("proved")).await.unwrap();
+    staged.keep(&store).await.unwrap();
+    assert_eq!(name, Sha256::of(b"proved"));
+    assert_eq!(store.check(&name).await.unwrap(), Some(true));
+}

@@ -14,6 +14,7 @@ use std::io::{self, ErrorKind};
 use std::process::ExitCode;
 
 use clap::Parser;
+use tokio::runtime::Builder;
 
 use args::{Arguments, Command};
 use maas_simplestreams::report::chain;
@@ -37,9 +38,31 @@ pub(crate) use say;
 /// What a command ends with: done, or done and something is wrong.
 type Answer = Result<ExitCode, Box<dyn std::error::Error>>;
 
-#[tokio::main]
-async fn main() -> ExitCode {
+/// Most threads for work that blocks; each costs memory.
+const BLOCKING_THREADS: usize = 4;
+
+fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    // A mirror writes and hashes what it receives on the thread that receives it.
+    let mut runtime = match arguments.command {
+        Command::Mirror(_) | Command::Repair(_) => Builder::new_current_thread(),
+        _ => Builder::new_multi_thread(),
+    };
+    match runtime.enable_all().max_blocking_threads(BLOCKING_THREADS).build() {
+        Ok(runtime) => {
+            let code = runtime.block_on(run(arguments));
+            // A name that is still being looked up is not waited for.
+            runtime.shutdown_background();
+            code
+        }
+        Err(error) => {
+            eprintln!("sstream: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(arguments: Arguments) -> ExitCode {
     let answer = match arguments.command {
         Command::Verify(arguments) => verify::run(arguments).await,
         Command::Query(arguments) => query::run(arguments).await,

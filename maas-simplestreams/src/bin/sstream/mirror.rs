@@ -7,6 +7,7 @@ use std::time::Duration;
 use maas_simplestreams::fetch::RateLimit;
 use maas_simplestreams::mirror::{Depth, Items, Mirror, MirrorOptions, Outcome, Plan};
 use maas_simplestreams::repository::Source;
+use maas_simplestreams::store::DiskWork;
 use maas_simplestreams::trust::{MassRemoval, Rollback, TrustPolicy};
 use maas_simplestreams::work::Retention;
 use serde::{Deserialize, Serialize};
@@ -158,6 +159,8 @@ pub(crate) async fn run(arguments: args::Mirror) -> Answer {
     let source = settings.source(policy)?;
     let mut options = settings.options()?;
     options.fetch.jobs = arguments.jobs;
+    // The runtime does nothing else.
+    options.fetch.disk_work = DiskWork::Inline;
     options.fetch.rate_limit = arguments.limit_rate.map(RateLimit::new);
     options.fetch.minimum_rate = arguments.minimum_rate;
     options.fetch.attempts = arguments.attempts.get();

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::fetch::{FetchError, FetchOptions, Fetched, fetch};
-use crate::store::{BlobStore, StoreError};
+use crate::store::{BlobStore, DiskWork, StoreError};
 use crate::transport::{Body, Transport};
 
 const SIZE: usize = 9 << 20;
@@ -34,6 +34,8 @@ struct Serving {
     active: std::sync::Arc<AtomicUsize>,
     asked: Mutex<Vec<Range<u64>>>,
     sent: std::sync::Arc<AtomicU64>,
+    /// How the other end writes.
+    disk_work: DiskWork,
 }
 
 impl Serving {
@@ -47,6 +49,7 @@ impl Serving {
             active: std::sync::Arc::default(),
             asked: Mutex::default(),
             sent: std::sync::Arc::default(),
+            disk_work: DiskWork::Aside,
         }
     }
 }
@@ -128,7 +131,8 @@ async fn run(server: &Serving, root: &std::path::Path) -> Result<Fetched, FetchE
     let store = BlobStore::open(root).await.unwrap();
     let urls = ["http://one/x".parse().unwrap()];
     let digest = Sha256::of(&content());
-    let answer = fetch(server, &store, digest, SIZE as u64, &urls, &options(), &()).await;
+    let options = FetchOptions { disk_work: server.disk_work, ..options() };
+    let answer = fetch(server, &store, digest, SIZE as u64, &urls, &options, &()).await;
     if answer.is_ok() {
         assert_eq!(store.check(&digest).await.unwrap(), Some(true));
         let left = std::fs::read_dir(root.join("partial")).unwrap().count();
@@ -167,10 +171,13 @@ async fn a_server_that_bears_few_connections_gets_no_more() {
 
 #[tokio::test]
 async fn broken_connections_lose_nothing() {
-    let server = Serving { breaks_after: 900_000, ..Serving::new() };
-    let root = tempfile::tempdir().unwrap();
-    let fetched = run(&server, root.path()).await.unwrap();
-    assert!(matches!(fetched, Fetched::Transferred { bytes } if bytes < SIZE as u64 + (2 << 20)));
+    for disk_work in [DiskWork::Aside, DiskWork::Inline] {
+        let server = Serving { breaks_after: 900_000, disk_work, ..Serving::new() };
+        let root = tempfile::tempdir().unwrap();
+        let fetched = run(&server, root.path()).await.unwrap();
+        let most = SIZE as u64 + (2 << 20);
+        assert!(matches!(fetched, Fetched::Transferred { bytes } if bytes < most));
+    }
 }
 
 #[tokio::test]
@@ -205,10 +212,14 @@ proptest! {
     #[test]
     fn whenever_it_is_cut_off_at_most_a_block_per_stream_comes_again(
         places in prop::collection::vec(0..SIZE as u64, 1..4), without_ranges in any::<bool>(),
+        inline in any::<bool>(),
     ) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let (mut server, root) = (Serving::new(), tempfile::tempdir().unwrap());
+            if inline {
+                server.disk_work = DiskWork::Inline;
+            }
             let mut places = places;
             places.sort_unstable();
             for place in &places {
