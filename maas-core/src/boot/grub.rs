@@ -66,6 +66,9 @@ fn local(arch: &str) -> String {
         "ol/shim.efi",
         "ol/grubx64.efi",
         "red/grubx64.efi",
+        // MAAS looks for none of Debian's; curtin puts it there and nowhere else.
+        "debian/shimx64.efi",
+        "debian/grubx64.efi",
     ];
     let attempt = |indent: &str, path: &str| {
         format!(
@@ -78,7 +81,7 @@ fn local(arch: &str) -> String {
     };
     let body = match arch {
         "arm64" => {
-            let attempts = ["ubuntu/grubaa64.efi", "boot/bootaa64.efi"];
+            let attempts = ["ubuntu/grubaa64.efi", "boot/bootaa64.efi", "debian/grubaa64.efi"];
             let lines: String = attempts.iter().map(|path| attempt("    ", path)).collect();
             format!("{lines}    exit\n")
         }
