@@ -77,13 +77,13 @@ pub(crate) async fn plan(
 /// transaction. The addresses are claimed before it and given back when it fails.
 pub(crate) async fn deploy(
     region: Arc<Region>,
-    machine: Machine,
+    machine: Arc<Machine>,
     actor: Actor,
     order: Order,
     bridges: Option<AcquiredBridges>,
     endpoints: Endpoints,
     comment: String,
-) -> Result<Machine, Problem> {
+) -> Result<Arc<Machine>, Problem> {
     if !matches!(machine.status, Status::Ready | Status::Allocated) {
         return Err(Problem::Conflict(format!(
             "Can't deploy a machine that is in the '{}' state",
@@ -103,7 +103,7 @@ pub(crate) async fn deploy(
     } else {
         machine
     };
-    let mut planned = machine.clone();
+    let mut planned = Machine::clone(&machine);
     if let Some(wanted) = bridges {
         planned.interfaces.bridge_all(wanted);
     }
@@ -133,7 +133,7 @@ async fn start(
     order: &Order,
     endpoints: &Endpoints,
     comment: String,
-) -> Result<Machine, Problem> {
+) -> Result<Arc<Machine>, Problem> {
     let plan = plan(region, planned, actor, order, endpoints).await?;
     let all = region.scripts().await?;
     let scripts =

@@ -92,7 +92,7 @@ impl Node {
 /// The machine or device with this id.
 pub(crate) async fn by_id(region: &Region, id: &SystemId) -> Result<Option<Node>, Problem> {
     if let Some(machine) = region.store.machine(id).await.map_err(Problem::internal)? {
-        return Ok(Some(Node::Machine(Box::new(machine))));
+        return Ok(Some(Node::Machine(Box::new(Arc::unwrap_or_clone(machine)))));
     }
     let device = region.store.by_key::<Device>(id.as_str()).await.map_err(Problem::internal)?;
     Ok(device.map(|device| Node::Device(Box::new(device))))
@@ -180,7 +180,7 @@ async fn store(region: &Region, before: &Node, after: &Node) -> Result<Option<No
                 })
                 .await;
             match stored {
-                Ok(machine) => Ok(Some(Node::Machine(Box::new(machine)))),
+                Ok(machine) => Ok(Some(Node::Machine(Box::new(Arc::unwrap_or_clone(machine))))),
                 Err(Stale::Changed) => Ok(None),
                 Err(Stale::Apply(ApplyError::Duplicate(crate::store::Duplicate::Mac {
                     mac,

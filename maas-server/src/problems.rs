@@ -3,6 +3,7 @@
 use maas_core::ipam;
 use maas_core::machine::refusal::RefusalKind;
 use maas_core::machine::{Machine, Precondition, Refusal};
+use std::sync::Arc;
 
 use crate::http::Problem;
 use crate::ipam::{ClaimError, EditError};
@@ -12,7 +13,7 @@ use crate::region::{AllocateError, ApplyError};
 pub(crate) const NO_MACHINE: &str = "No Machine matches the given query.";
 
 /// The changed machine, or the answer that says why it did not change.
-pub(crate) fn applied(result: Result<Machine, ApplyError>) -> Result<Machine, Problem> {
+pub(crate) fn applied(result: Result<Arc<Machine>, ApplyError>) -> Result<Arc<Machine>, Problem> {
     result.map_err(Problem::from)
 }
 

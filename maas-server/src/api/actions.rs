@@ -205,7 +205,7 @@ async fn command(region: Arc<Region>, request: Request, action: Action) -> Resul
             ),
         ));
     }
-    reply(&region, &applied(result)?).await
+    reply(&region, &*applied(result)?).await
 }
 
 /// What `commission` does to this machine, by the form's parameters.
@@ -301,7 +301,7 @@ async fn chosen(
 async fn deploy(
     region: Arc<Region>,
     request: &Request,
-    machine: Machine,
+    machine: Arc<Machine>,
     comment: String,
 ) -> Result<Reply, Problem> {
     let order = deploy::Order::read(request.fields())?;
@@ -317,7 +317,7 @@ async fn deploy(
 
 async fn clear_default_gateways(region: Arc<Region>, request: Request) -> Result<Reply, Problem> {
     let machine = find(&region, &request, Permission::Admin).await?;
-    let node = Node::Machine(Box::new(machine));
+    let node = Node::Machine(Box::new(Arc::unwrap_or_clone(machine)));
     let edits = vec![Edit::ClearDefaultGateways];
     let (node, _) = nodes::change(Arc::clone(&region), node, edits, actor(&request)?).await?;
     match node {
@@ -356,7 +356,7 @@ async fn preview(region: Arc<Region>, request: Request) -> Result<Reply, Problem
     let order = deploy::Order::read(request.fields())?;
     let endpoints = region.endpoints_for(&machine, &request);
     let actor = actor(&request)?;
-    let mut machine = machine;
+    let mut machine = Arc::unwrap_or_clone(machine);
     if let Some(wanted) = super::bridges(request.fields())? {
         machine.interfaces.bridge_all(wanted);
     }

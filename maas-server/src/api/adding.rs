@@ -101,7 +101,7 @@ async fn create(region: Arc<Region>, request: Request) -> Result<Reply, Problem>
     };
     let commission = request.fields().flag("commission")?.unwrap_or(unless_told);
     if anonymous {
-        return reply(&region, &enlist(&region, told, commission).await?).await;
+        return reply(&region, &*enlist(&region, told, commission).await?).await;
     }
     let deployed = request.fields().flag("deployed")?.unwrap_or(false);
     let user = actor(&request)?.username;
@@ -133,7 +133,7 @@ async fn commissioned(
     region: &Region,
     request: &Request,
     machine: &Machine,
-) -> Result<Machine, Problem> {
+) -> Result<Arc<Machine>, Problem> {
     let event = super::actions::commission_event(region, machine, request).await?;
     let result = region.apply(&machine.system_id, &event, Extras::default()).await;
     crate::problems::applied(result)
@@ -157,7 +157,7 @@ fn in_use(mut machine: Machine, user: &str) -> Machine {
 
 /// A machine makes itself known: one that was seen before is updated, so that enlisting twice
 /// gives one machine.
-async fn enlist(region: &Region, told: Told, commission: bool) -> Result<Machine, Problem> {
+async fn enlist(region: &Region, told: Told, commission: bool) -> Result<Arc<Machine>, Problem> {
     if told.mac_addresses.is_empty() {
         return Err(Problem::field("mac_addresses", "This field is required."));
     }
@@ -186,7 +186,7 @@ async fn enlist(region: &Region, told: Told, commission: bool) -> Result<Machine
         if commission { Enlistment::WithCommissioning } else { Enlistment::OnlyRegister };
     let added = add(region, told, |told, now| Machine::enlisted(told, enlistment, now)).await?;
     tracing::info!(system_id = %added.system_id, hostname = %added.hostname, "machine enlisted");
-    Ok(added)
+    Ok(Arc::new(added))
 }
 
 /// Adds a machine, drawing other names and ids while the first ones are taken.

@@ -71,7 +71,7 @@ async fn allocate(region: Arc<Region>, request: Request) -> Result<Reply, Proble
     let dry_run = fields.flag("dry_run")?.unwrap_or(false);
     let machine = if dry_run {
         let candidates = region.candidates(matches).await?;
-        candidates.into_iter().next().ok_or(AllocateError::NoMatch)
+        candidates.into_iter().next().map(Arc::new).ok_or(AllocateError::NoMatch)
     } else {
         region.allocate(&actor, agent_name, comment, matches).await
     };
@@ -95,7 +95,7 @@ async fn bridge(
     region: &Region,
     machine: &Machine,
     wanted: AcquiredBridges,
-) -> Result<Machine, Problem> {
+) -> Result<Arc<Machine>, Problem> {
     let owner = machine.owner.clone();
     let bridged = region
         .edit::<ApplyError>(&machine.system_id, |machine| {

@@ -68,7 +68,8 @@ fn bson(members: &[(&str, Option<Vec<u8>>)]) -> Vec<u8> {
 }
 
 async fn token(region: Arc<Region>, request: Request) -> Result<Reply, Problem> {
-    let credentials = find(&region, &request, Permission::AdminRead).await?.credentials;
+    let machine = find(&region, &request, Permission::AdminRead).await?;
+    let credentials = &machine.credentials;
     Reply::json(&json!({
         "consumer_key": credentials.consumer_key, "token_key": credentials.token_key,
         "token_secret": credentials.token_secret.expose(),

@@ -205,7 +205,7 @@ impl Told {
             None => None,
             Some("") => Some(None),
             Some(id) => match visible_machine(region, actor, id).await? {
-                Some(machine) => Some(Some(machine.system_id)),
+                Some(machine) => Some(Some(machine.system_id.clone())),
                 None => {
                     errors.add("parent", "There is no such machine.");
                     None
@@ -245,7 +245,7 @@ async fn visible_machine(
     region: &Region,
     actor: &Actor,
     id: &str,
-) -> Result<Option<maas_core::machine::Machine>, Problem> {
+) -> Result<Option<Arc<maas_core::machine::Machine>>, Problem> {
     let Ok(id) = id.parse() else { return Ok(None) };
     let machine = region.store.machine(&id).await.map_err(Problem::internal)?;
     Ok(machine.filter(|it| maas_core::machine::permission::allows(actor, it, Permission::View)))

@@ -120,7 +120,7 @@ async fn commission(
     for machine in machines.into_iter().filter(|machine| machine.status == Status::New) {
         let event = super::actions::commission_event(region, &machine, request).await?;
         let result = region.apply(&machine.system_id, &event, Extras::default()).await;
-        accepted.push(catalogue.write(&applied(result)?).end());
+        accepted.push(catalogue.write(&*applied(result)?).end());
     }
     Ok(Reply::json_bytes(Json::list(&accepted).into_bytes()))
 }

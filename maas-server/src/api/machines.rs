@@ -55,7 +55,7 @@ pub(super) async fn find(
     region: &Region,
     request: &Request,
     permission: Permission,
-) -> Result<Machine, Problem> {
+) -> Result<Arc<Machine>, Problem> {
     let not_found = || Problem::not_found(NO_MACHINE);
     let id: SystemId = request.param("system_id").parse().map_err(|_| not_found())?;
     let machine = region.store.machine(&id).await.map_err(Problem::internal)?;

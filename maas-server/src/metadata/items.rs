@@ -27,7 +27,7 @@ pub(super) async fn version(region: Arc<Region>, request: Request) -> Result<Rep
 pub(super) async fn listing(region: Arc<Region>, request: Request) -> Result<Reply, Problem> {
     check_version(&request)?;
     let machine = caller(&region, &request).await?;
-    let meta_data = meta_data(&region, machine.as_ref()).await?;
+    let meta_data = meta_data(&region, machine.as_deref()).await?;
     Ok(Reply::text(lines(&meta_data.names())))
 }
 
@@ -36,7 +36,7 @@ pub(super) async fn item(region: Arc<Region>, request: Request) -> Result<Reply,
     check_version(&request)?;
     let name = request.param("item");
     let machine = caller(&region, &request).await?;
-    let meta_data = meta_data(&region, machine.as_ref()).await?;
+    let meta_data = meta_data(&region, machine.as_deref()).await?;
     match meta_data.item(name) {
         Some((text, media_type)) => Ok(Reply::bytes(media_type, text)),
         None => {

@@ -188,13 +188,13 @@ fn check_version(request: &Request) -> Result<(), Problem> {
 const SMALL_BODY: usize = 16 << 10;
 
 /// The machine whose token was shown; `None` for an anonymous caller, who is enlisting.
-async fn caller(region: &Region, request: &Request) -> Result<Option<Machine>, Problem> {
+async fn caller(region: &Region, request: &Request) -> Result<Option<Arc<Machine>>, Problem> {
     let Some(node) = request.caller().node() else { return Ok(None) };
     // What was read for its token a moment ago is still good; a large body takes its time.
     if request.body().len() <= SMALL_BODY
-        && let Some(machine) = node.learned.value::<Machine>()
+        && let Some(machine) = node.learned.value::<Arc<Machine>>()
     {
-        return Ok(Some(machine.clone()));
+        return Ok(Some(Arc::clone(machine)));
     }
     let unknown = || Problem::Forbidden("Not authenticated as a known node.".to_owned());
     let id: SystemId = node.system_id.parse().map_err(|_| unknown())?;
@@ -203,7 +203,7 @@ async fn caller(region: &Region, request: &Request) -> Result<Option<Machine>, P
 }
 
 /// The machine whose token was shown, on calls that need one.
-async fn known_caller(region: &Region, request: &Request) -> Result<Machine, Problem> {
+async fn known_caller(region: &Region, request: &Request) -> Result<Arc<Machine>, Problem> {
     caller(region, request)
         .await?
         .ok_or_else(|| Problem::unauthorized("No authorization header received."))

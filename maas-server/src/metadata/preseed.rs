@@ -44,7 +44,7 @@ pub(super) async fn enlistment(region: Arc<Region>, request: Request) -> Result<
 }
 
 /// The machine that the path names.
-pub(super) async fn by_id(region: &Region, request: &Request) -> Result<Machine, Problem> {
+pub(super) async fn by_id(region: &Region, request: &Request) -> Result<Arc<Machine>, Problem> {
     let unknown = || Problem::not_found(NO_MACHINE);
     let id: SystemId = request.param("system_id").parse().map_err(|_| unknown())?;
     region.store.machine(&id).await.map_err(Problem::internal)?.ok_or_else(unknown)

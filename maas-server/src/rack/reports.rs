@@ -2,6 +2,7 @@
 //! that are loaded.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use maas_core::boot::{BootRequest, Client, FetchedOver};
@@ -100,7 +101,7 @@ async fn netbooted(
     region: &Region,
     path: &str,
     reached: IpAddr,
-) -> Result<Option<(Machine, Event)>, StoreError> {
+) -> Result<Option<(Arc<Machine>, Event)>, StoreError> {
     let Ok(BootRequest::Config { loader, client }) = BootRequest::parse(path) else {
         return Ok(None);
     };

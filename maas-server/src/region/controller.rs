@@ -97,7 +97,7 @@ impl Region {
         id: &SystemId,
         event: &Event,
         extras: Extras,
-    ) -> Result<Machine, ApplyError> {
+    ) -> Result<Arc<Machine>, ApplyError> {
         self.apply_with(id, extras, |_| Ok(event.clone())).await
     }
 
@@ -112,7 +112,7 @@ impl Region {
         id: &SystemId,
         extras: Extras,
         event: impl Fn(&Machine) -> Result<Event, Refusal>,
-    ) -> Result<Machine, ApplyError> {
+    ) -> Result<Arc<Machine>, ApplyError> {
         let places = match &extras.hardware {
             Some(_) => Some(NetworkFacts::from(&*self.ipam.networks(&*self.store).await?)),
             None => None,
@@ -185,15 +185,15 @@ impl Region {
         &self,
         id: &SystemId,
         edit: impl Fn(&mut Machine) -> Result<Vec<Record>, E>,
-    ) -> Result<Machine, E> {
+    ) -> Result<Arc<Machine>, E> {
         let turn = self.turns.wait(id).await;
         for _ in 0..ATTEMPTS {
             let Some(machine) = self.store.machine(id).await.map_err(ApplyError::from)? else {
                 return Err(ApplyError::NotFound(id.clone()).into());
             };
-            let mut edited = machine.clone();
+            let mut edited = Machine::clone(&machine);
             let records = edit(&mut edited)?;
-            if edited == machine && records.is_empty() {
+            if edited == *machine && records.is_empty() {
                 return Ok(machine);
             }
             let change = Change { records, ..Change::new(edited, clock::now()) };
@@ -229,8 +229,8 @@ impl Region {
     /// `None` when somebody else was faster.
     fn settle(
         id: &SystemId,
-        committed: Result<Machine, CommitError>,
-    ) -> Result<Option<Machine>, ApplyError> {
+        committed: Result<Arc<Machine>, CommitError>,
+    ) -> Result<Option<Arc<Machine>>, ApplyError> {
         match committed {
             Ok(machine) => Ok(Some(machine)),
             Err(CommitError::Conflict { .. }) => Ok(None),
@@ -254,7 +254,7 @@ impl Region {
         agent_name: &str,
         comment: &str,
         matches: impl Fn(&Machine) -> bool,
-    ) -> Result<Machine, AllocateError> {
+    ) -> Result<Arc<Machine>, AllocateError> {
         let event = Event::Allocate {
             actor: actor.clone(),
             agent_name: agent_name.to_owned(),

@@ -1,6 +1,7 @@
 //! The store in memory: for embedders and tests; everything is lost with the process.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use maas_core::id::SystemId;
@@ -75,8 +76,8 @@ impl State {
         first
     }
 
-    fn find(&self, matches: impl Fn(&Machine) -> bool) -> Option<Machine> {
-        self.machines.iter().find(|machine| matches(machine)).cloned()
+    fn find(&self, matches: impl Fn(&Machine) -> bool) -> Option<Arc<Machine>> {
+        self.machines.iter().find(|machine| matches(machine)).cloned().map(Arc::new)
     }
 
     fn index(&self, id: &SystemId, version: u64) -> Result<usize, CommitError> {
@@ -219,15 +220,15 @@ fn within(limit: u32) -> usize {
 }
 
 impl Store for MemoryStore {
-    fn machine<'a>(&'a self, id: &'a SystemId) -> Pending<'a, Option<Machine>> {
+    fn machine<'a>(&'a self, id: &'a SystemId) -> Pending<'a, Option<Arc<Machine>>> {
         self.on(|state| Ok(state.find(|machine| machine.system_id == *id)))
     }
 
-    fn machine_by_token<'a>(&'a self, token_key: &'a str) -> Pending<'a, Option<Machine>> {
+    fn machine_by_token<'a>(&'a self, token_key: &'a str) -> Pending<'a, Option<Arc<Machine>>> {
         self.on(move |state| Ok(state.find(|machine| machine.credentials.token_key == token_key)))
     }
 
-    fn machine_by_mac<'a>(&'a self, mac: &'a str) -> Pending<'a, Option<Machine>> {
+    fn machine_by_mac<'a>(&'a self, mac: &'a str) -> Pending<'a, Option<Arc<Machine>>> {
         self.on(|state| {
             Ok(state.find(|machine| {
                 machine.mac_addresses.iter().any(|one| one.eq_ignore_ascii_case(mac))
@@ -235,7 +236,7 @@ impl Store for MemoryStore {
         })
     }
 
-    fn machine_by_uuid<'a>(&'a self, uuid: &'a str) -> Pending<'a, Option<Machine>> {
+    fn machine_by_uuid<'a>(&'a self, uuid: &'a str) -> Pending<'a, Option<Arc<Machine>>> {
         self.on(|state| {
             Ok(state.find(|machine| {
                 machine.hardware_uuid.as_ref().is_some_and(|one| one.eq_ignore_ascii_case(uuid))
@@ -298,7 +299,7 @@ impl Store for MemoryStore {
         })
     }
 
-    fn commit(&self, change: Change) -> Pending<'_, Machine, CommitError> {
+    fn commit(&self, change: Change) -> Pending<'_, Arc<Machine>, CommitError> {
         self.on(move |state| {
             let mut machine = change.machine;
             let index = state.index(&machine.system_id, machine.version)?;
@@ -313,7 +314,7 @@ impl Store for MemoryStore {
             state.attach(&id, Attachment::Plan, change.plan);
             state.attach(&id, Attachment::UserData, change.user_data);
             state.machines[index] = machine.clone();
-            Ok(machine)
+            Ok(Arc::new(machine))
         })
     }
 

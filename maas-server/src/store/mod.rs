@@ -21,6 +21,7 @@ mod sql;
 use std::fmt::Debug;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 
 use maas_core::id::SystemId;
 use maas_core::machine::Machine;
@@ -49,16 +50,16 @@ pub trait Store: Debug + Send + Sync + 'static {
     // --- machines ---
 
     /// The machine with this id.
-    fn machine<'a>(&'a self, id: &'a SystemId) -> Pending<'a, Option<Machine>>;
+    fn machine<'a>(&'a self, id: &'a SystemId) -> Pending<'a, Option<Arc<Machine>>>;
 
     /// The machine with this OAuth token key.
-    fn machine_by_token<'a>(&'a self, token_key: &'a str) -> Pending<'a, Option<Machine>>;
+    fn machine_by_token<'a>(&'a self, token_key: &'a str) -> Pending<'a, Option<Arc<Machine>>>;
 
     /// The machine with this MAC address, in any case, with colons.
-    fn machine_by_mac<'a>(&'a self, mac: &'a str) -> Pending<'a, Option<Machine>>;
+    fn machine_by_mac<'a>(&'a self, mac: &'a str) -> Pending<'a, Option<Arc<Machine>>>;
 
     /// The oldest machine with this DMI system UUID, in any case.
-    fn machine_by_uuid<'a>(&'a self, uuid: &'a str) -> Pending<'a, Option<Machine>>;
+    fn machine_by_uuid<'a>(&'a self, uuid: &'a str) -> Pending<'a, Option<Arc<Machine>>>;
 
     /// The machines that match, in the order of their creation; one query.
     fn machines<'a>(&'a self, filter: &'a MachineFilter) -> Pending<'a, Vec<Machine>>;
@@ -71,7 +72,7 @@ pub trait Store: Debug + Send + Sync + 'static {
     fn add(&self, new: NewMachine) -> Pending<'_, Machine, AddError>;
 
     /// Commits a change; returns the machine with its new version.
-    fn commit(&self, change: Change) -> Pending<'_, Machine, CommitError>;
+    fn commit(&self, change: Change) -> Pending<'_, Arc<Machine>, CommitError>;
 
     /// Deletes a machine in this version with its history, effects, outputs and attachments.
     fn delete<'a>(&'a self, id: &'a SystemId, version: u64) -> Pending<'a, (), CommitError>;

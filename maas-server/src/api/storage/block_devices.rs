@@ -95,7 +95,7 @@ async fn list(region: Arc<Region>, request: Request) -> Result<Reply, Problem> {
 }
 
 async fn read(region: Arc<Region>, request: Request) -> Result<Reply, Problem> {
-    reply(&seen(&region, &request).await?, &request)
+    reply(&*seen(&region, &request).await?, &request)
 }
 
 /// The device that the path names; a name may have changed, a number has not.

@@ -62,7 +62,7 @@ fn reply(machine: &Machine, request: &Request) -> Result<Reply, Problem> {
 }
 
 async fn read(region: Arc<Region>, request: Request) -> Result<Reply, Problem> {
-    reply(&seen(&region, &request).await?, &request)
+    reply(&*seen(&region, &request).await?, &request)
 }
 
 /// The volume of the form.

@@ -3,6 +3,7 @@
 use maas_core::machine::permission::Permission;
 use maas_core::machine::{Actor, Machine, Role, Status};
 use maas_core::storage::Edit;
+use std::sync::Arc;
 
 use super::super::machines::find;
 use super::super::view::storage::StorageView;
@@ -22,7 +23,7 @@ pub(super) enum When {
 }
 
 /// The machine of the path for who may see it.
-pub(super) async fn seen(region: &Region, request: &Request) -> Result<Machine, Problem> {
+pub(super) async fn seen(region: &Region, request: &Request) -> Result<Arc<Machine>, Problem> {
     find(region, request, Permission::View).await
 }
 
@@ -34,7 +35,7 @@ pub(super) async fn edit(
     when: When,
     what: &str,
     decide: impl Fn(&StorageView<'_>) -> Result<Vec<Edit>, Problem>,
-) -> Result<Machine, Problem> {
+) -> Result<Arc<Machine>, Problem> {
     change(region, request, when, what, |machine| {
         let edits = decide(&StorageView::of(machine))?;
         machine.edit_storage(&edits).map_err(refused)
@@ -49,7 +50,7 @@ pub(super) async fn change(
     when: When,
     what: &str,
     change: impl Fn(&mut Machine) -> Result<(), Problem>,
-) -> Result<Machine, Problem> {
+) -> Result<Arc<Machine>, Problem> {
     let permission = match when {
         When::Ready | When::Always => Permission::Admin,
         When::ReadyOrAllocated => Permission::Edit,

@@ -75,7 +75,7 @@ async fn list(region: Arc<Region>, request: Request) -> Result<Reply, Problem> {
 }
 
 async fn read(region: Arc<Region>, request: Request) -> Result<Reply, Problem> {
-    reply(&seen(&region, &request).await?, &request)
+    reply(&*seen(&region, &request).await?, &request)
 }
 
 /// The partition that the path names.

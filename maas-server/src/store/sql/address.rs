@@ -1,39 +1,10 @@
 //! Which database is meant, and how it is opened.
 
-use std::fs::OpenOptions;
-use std::path::{Path, PathBuf};
-use std::str::FromStr;
-use std::time::{Duration, Instant};
+use std::path::PathBuf;
 
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
-use sqlx::{AnyConnection, AnyPool, ConnectOptions};
 use url::Url;
 
 use maas_core::secret::Secret;
-
-use super::Fault;
-
-/// Readers of one SQLite file at a time; each is a thread.
-const SQLITE_READERS: u32 = 4;
-
-/// Connections to PostgreSQL at a time, for readers and writers together.
-const POSTGRES_CONNECTIONS: u32 = 16;
-
-/// What every SQLite connection needs: to wait for another process' transaction, never to lose a
-/// commit when the power fails, and to let readers and the writer work at the same time.
-const PRAGMAS: &[&str] = &[
-    "PRAGMA busy_timeout = 10000",
-    "PRAGMA journal_mode = WAL",
-    "PRAGMA synchronous = FULL",
-    "PRAGMA foreign_keys = ON",
-];
-
-/// How long a new connection tries to get the file to itself; as `busy_timeout`.
-const PATIENCE: Duration = Duration::from_secs(10);
-
-/// What stays as it is in the path of a `sqlite:` URL.
-const PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'.').remove(b'-').remove(b'_');
 
 /// The differences between the two databases that SQL text must know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,15 +16,6 @@ pub(super) enum Dialect {
 }
 
 impl Dialect {
-    /// Begins a transaction that will write. SQLite takes its lock at once: a reader that wants
-    /// to write later would be refused instead of made to wait.
-    pub(super) const fn begin(self) -> &'static str {
-        match self {
-            Self::Sqlite => "BEGIN IMMEDIATE",
-            Self::Postgres => "BEGIN",
-        }
-    }
-
     /// The type of bytes.
     pub(super) const fn bytes(self) -> &'static str {
         match self {
@@ -114,87 +76,6 @@ impl Address {
             },
         }
     }
-
-    /// The driver's options for a connection of its own.
-    fn options(&self) -> Result<AnyConnectOptions, Fault> {
-        sqlx::any::install_default_drivers();
-        Ok(match self {
-            Self::File(file) => {
-                let path = file.to_str().ok_or("the file name is not UTF-8")?;
-                let path = utf8_percent_encode(path, PATH);
-                AnyConnectOptions::from_str(&format!("sqlite:{path}?mode=rw"))?
-            }
-            Self::Server(url) => AnyConnectOptions::from_str(url.expose())?,
-        })
-    }
-
-    /// Opens a connection that may write.
-    pub(super) async fn connect(&self) -> Result<AnyConnection, Fault> {
-        if let Self::File(file) = self {
-            create(file)?;
-        }
-        let mut connection = self.options()?.connect().await?;
-        if self.dialect() == Dialect::Sqlite {
-            prepare(&mut connection).await?;
-        }
-        Ok(connection)
-    }
-
-    /// Opens the connections for readers, which on PostgreSQL write as well.
-    pub(super) async fn pool(&self) -> Result<AnyPool, Fault> {
-        let options = AnyPoolOptions::new();
-        let options = match self.dialect() {
-            Dialect::Postgres => options.max_connections(POSTGRES_CONNECTIONS),
-            Dialect::Sqlite => options
-                .max_connections(SQLITE_READERS)
-                .test_before_acquire(false)
-                .idle_timeout(None)
-                .max_lifetime(None)
-                .after_connect(|connection, _| {
-                    Box::pin(async move {
-                        prepare(connection).await?;
-                        sqlx::query("PRAGMA query_only = ON").execute(connection).await?;
-                        Ok(())
-                    })
-                }),
-        };
-        Ok(options.connect_with(self.options()?).await?)
-    }
-}
-
-async fn prepare(connection: &mut AnyConnection) -> Result<(), sqlx::Error> {
-    for pragma in PRAGMAS {
-        let begin = Instant::now();
-        // Two processes that turn a new file to the write-ahead log at the same time are told that
-        // it is busy at once, whatever the timeout.
-        while let Err(error) = sqlx::query(*pragma).execute(&mut *connection).await {
-            if !is_busy(&error) || begin.elapsed() > PATIENCE {
-                return Err(error);
-            }
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    }
-    Ok(())
-}
-
-/// Whether SQLite says that another connection holds the file; its extended codes keep the
-/// primary one in the lowest byte.
-fn is_busy(error: &sqlx::Error) -> bool {
-    const SQLITE_BUSY: u32 = 5;
-    error
-        .as_database_error()
-        .and_then(|error| error.code()?.parse::<u32>().ok())
-        .is_some_and(|code| code & 0xff == SQLITE_BUSY)
-}
-
-/// Makes sure that the file is there and, being full of secrets, is its owner's alone. SQLite
-/// gives its companion files the same permissions.
-fn create(file: &Path) -> std::io::Result<()> {
-    let mut options = OpenOptions::new();
-    options.append(true).create(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(file).map(drop)
 }
 
 #[cfg(test)]

@@ -1,8 +1,6 @@
 //! Documents of every kind, and numbers that are never given twice.
 
-use sqlx::any::AnyRow;
-use sqlx::{AnyConnection, AnyPool, Row};
-
+use super::db::{Connection, Pool, Row, query};
 use super::text::{clean, number};
 use super::{Fault, Worked};
 use crate::store::document::RawDocument;
@@ -11,11 +9,11 @@ use crate::store::filter::UNSEEN;
 
 /// The first of `count` fresh numbers.
 pub(super) async fn next_ids(
-    connection: &mut AnyConnection,
+    connection: &mut Connection,
     kind: &str,
     count: u32,
 ) -> Result<u64, Fault> {
-    let row = sqlx::query(
+    let row = query(
         "INSERT INTO sequence (kind, next) VALUES ($1, 1 + $2) \
          ON CONFLICT (kind) DO UPDATE SET next = sequence.next + $2 RETURNING next",
     )
@@ -23,16 +21,16 @@ pub(super) async fn next_ids(
     .bind(i64::from(count))
     .fetch_one(connection)
     .await?;
-    Ok(u64::try_from(row.try_get::<i64, _>(0)? - i64::from(count))?)
+    Ok(u64::try_from(row.try_get::<i64>(0)? - i64::from(count))?)
 }
 
 /// One document by number.
 pub(super) async fn find(
-    pool: &AnyPool,
+    pool: &Pool,
     kind: &'static str,
     id: u64,
 ) -> Result<Option<RawDocument>, Fault> {
-    sqlx::query("SELECT id, version, unique_key, body FROM document WHERE kind = $1 AND id = $2")
+    query("SELECT id, version, unique_key, body FROM document WHERE kind = $1 AND id = $2")
         .bind(kind)
         .bind(number(id))
         .fetch_optional(pool)
@@ -44,37 +42,32 @@ pub(super) async fn find(
 
 /// One document by key.
 pub(super) async fn by_key(
-    pool: &AnyPool,
+    pool: &Pool,
     kind: &'static str,
     key: &str,
 ) -> Result<Option<RawDocument>, Fault> {
-    sqlx::query(
-        "SELECT id, version, unique_key, body FROM document WHERE kind = $1 AND unique_key = $2",
-    )
-    .bind(kind)
-    .bind(clean(key))
-    .fetch_optional(pool)
-    .await?
-    .as_ref()
-    .map(read)
-    .transpose()
+    query("SELECT id, version, unique_key, body FROM document WHERE kind = $1 AND unique_key = $2")
+        .bind(kind)
+        .bind(clean(key))
+        .fetch_optional(pool)
+        .await?
+        .as_ref()
+        .map(read)
+        .transpose()
 }
 
 /// All documents of a kind.
-pub(super) async fn list(pool: &AnyPool, kind: &'static str) -> Result<Vec<RawDocument>, Fault> {
-    sqlx::query("SELECT id, version, unique_key, body FROM document WHERE kind = $1 ORDER BY id")
+pub(super) async fn list(pool: &Pool, kind: &'static str) -> Result<Vec<RawDocument>, Fault> {
+    query("SELECT id, version, unique_key, body FROM document WHERE kind = $1 ORDER BY id")
         .bind(kind)
-        .fetch_all(pool)
-        .await?
-        .iter()
-        .map(read)
-        .collect()
+        .fetch_many(pool, read)
+        .await
 }
 
 /// Count, versions and highest number of each kind. Numbers are never given twice and versions
 /// only rise, so that no other documents have the same.
-pub(super) async fn stamp(pool: &AnyPool) -> Result<String, Fault> {
-    let rows = sqlx::query(
+pub(super) async fn stamp(pool: &Pool) -> Result<String, Fault> {
+    let rows = query(
         "SELECT kind, COUNT(*), CAST(SUM(version) AS BIGINT), MAX(id) FROM document \
          GROUP BY kind ORDER BY kind",
     )
@@ -94,13 +87,13 @@ pub(super) async fn stamp(pool: &AnyPool) -> Result<String, Fault> {
 
 /// Adds a document.
 pub(super) async fn insert(
-    connection: &mut AnyConnection,
+    connection: &mut Connection,
     kind: &'static str,
     key: Option<String>,
     body: String,
 ) -> Worked<u64, DocumentError> {
     let id = next_ids(connection, &format!("document {kind}"), 1).await?;
-    let inserted = sqlx::query(
+    let inserted = query(
         "INSERT INTO document (kind, id, version, unique_key, body) VALUES ($1, $2, 1, $3, $4) \
          ON CONFLICT DO NOTHING",
     )
@@ -111,24 +104,22 @@ pub(super) async fn insert(
     .execute(connection)
     .await?;
     match key {
-        Some(key) if inserted.rows_affected() == 0 => {
-            Ok(Err(DocumentError::DuplicateKey { kind, key }))
-        }
-        None if inserted.rows_affected() == 0 => Err("a document's number was used twice".into()),
+        Some(key) if inserted == 0 => Ok(Err(DocumentError::DuplicateKey { kind, key })),
+        None if inserted == 0 => Err("a document's number was used twice".into()),
         _ => Ok(Ok(id)),
     }
 }
 
 /// Replaces a document in this version.
 pub(super) async fn update(
-    connection: &mut AnyConnection,
+    connection: &mut Connection,
     kind: &'static str,
     id: u64,
     version: u64,
     key: Option<String>,
     body: String,
 ) -> Worked<(), DocumentError> {
-    let updated = sqlx::query(
+    let updated = query(
         "UPDATE document SET version = version + 1, unique_key = $4, body = $5 \
          WHERE kind = $1 AND id = $2 AND version = $3",
     )
@@ -140,9 +131,9 @@ pub(super) async fn update(
     .execute(&mut *connection)
     .await;
     match (updated, key) {
-        (Ok(done), _) if done.rows_affected() == 1 => Ok(Ok(())),
+        (Ok(1), _) => Ok(Ok(())),
         (Ok(_), _) => missed(connection, kind, id, version).await.map(Err),
-        (Err(sqlx::Error::Database(error)), Some(key)) if error.is_unique_violation() => {
+        (Err(error), Some(key)) if error.unique_violation().is_some() => {
             Ok(Err(DocumentError::DuplicateKey { kind, key }))
         }
         (Err(error), _) => Err(error.into()),
@@ -151,18 +142,18 @@ pub(super) async fn update(
 
 /// Deletes a document in this version.
 pub(super) async fn delete(
-    connection: &mut AnyConnection,
+    connection: &mut Connection,
     kind: &'static str,
     id: u64,
     version: u64,
 ) -> Worked<(), DocumentError> {
-    let deleted = sqlx::query("DELETE FROM document WHERE kind = $1 AND id = $2 AND version = $3")
+    let deleted = query("DELETE FROM document WHERE kind = $1 AND id = $2 AND version = $3")
         .bind(kind)
         .bind(number(id))
         .bind(number(version))
         .execute(&mut *connection)
         .await?;
-    if deleted.rows_affected() == 0 {
+    if deleted == 0 {
         return missed(connection, kind, id, version).await.map(Err);
     }
     Ok(Ok(()))
@@ -170,12 +161,12 @@ pub(super) async fn delete(
 
 /// Why no row had this number and version.
 async fn missed(
-    connection: &mut AnyConnection,
+    connection: &mut Connection,
     kind: &'static str,
     id: u64,
     expected: u64,
 ) -> Result<DocumentError, Fault> {
-    let present = sqlx::query("SELECT version FROM document WHERE kind = $1 AND id = $2")
+    let present = query("SELECT version FROM document WHERE kind = $1 AND id = $2")
         .bind(kind)
         .bind(number(id))
         .fetch_optional(connection)
@@ -186,10 +177,10 @@ async fn missed(
     })
 }
 
-fn read(row: &AnyRow) -> Result<RawDocument, Fault> {
+fn read(row: &Row) -> Result<RawDocument, Fault> {
     Ok(RawDocument {
-        id: u64::try_from(row.try_get::<i64, _>(0)?)?,
-        version: u64::try_from(row.try_get::<i64, _>(1)?)?,
+        id: u64::try_from(row.try_get::<i64>(0)?)?,
+        version: u64::try_from(row.try_get::<i64>(1)?)?,
         key: row.try_get(2)?,
         body: row.try_get(3)?,
     })

@@ -1,24 +1,22 @@
 //! Records and the outputs of script runs.
 
-use sqlx::any::AnyRow;
-use sqlx::{AnyConnection, AnyPool, Row};
-
 use maas_core::id::SystemId;
 use maas_core::machine::{Level, Record};
 use maas_core::time::Timestamp;
 
 use super::Fault;
+use super::db::{Connection, Pool, Row, query};
 use super::text::{Text, clean, number};
 use crate::store::change::{ScriptOutput, Stream};
 use crate::store::filter::{RecordFilter, StoredRecord};
 
 /// Adds a record.
 pub(super) async fn insert_record(
-    connection: &mut AnyConnection,
+    connection: &mut Connection,
     id: &SystemId,
     record: &Record,
 ) -> Result<(), Fault> {
-    sqlx::query(
+    query(
         "INSERT INTO record (system_id, at, level, kind, description, username) \
          VALUES ($1, $2, $3, $4, $5, $6)",
     )
@@ -35,28 +33,27 @@ pub(super) async fn insert_record(
 
 /// The records that match, newest first.
 pub(super) async fn records(
-    pool: &AnyPool,
+    pool: &Pool,
     filter: &RecordFilter,
 ) -> Result<Vec<StoredRecord>, Fault> {
     let mut query =
         Text::new("SELECT id, system_id, at, level, kind, description, username FROM record");
-    query.among("system_id IN ", filter.machines.iter().map(SystemId::as_str))?;
-    query.among("level IN ", filter.levels.iter().map(|&level| rank(level)))?;
-    query.among("username IN ", filter.usernames.iter().map(|name| clean(name)))?;
+    query.among("system_id IN ", filter.machines.iter().map(SystemId::as_str));
+    query.among("level IN ", filter.levels.iter().map(|&level| rank(level)));
+    query.among("username IN ", filter.usernames.iter().map(|name| clean(name)));
     if let Some(before) = filter.before {
-        query.and().push("id < ").bind(number(before))?;
+        query.and().push("id < ").bind(number(before));
     }
     if let Some(after) = filter.after {
-        query.and().push("id > ").bind(number(after))?;
+        query.and().push("id > ").bind(number(after));
     }
     query.push(if filter.takes_oldest() {
         " ORDER BY id LIMIT "
     } else {
         " ORDER BY id DESC LIMIT "
     });
-    query.bind(i64::from(filter.limit))?;
-    let mut records =
-        query.fetch(pool).await?.iter().map(read).collect::<Result<Vec<_>, Fault>>()?;
+    query.bind(i64::from(filter.limit));
+    let mut records = query.fetch(pool, read).await?;
     if filter.takes_oldest() {
         records.reverse();
     }
@@ -65,11 +62,11 @@ pub(super) async fn records(
 
 /// Deletes old records.
 pub(super) async fn prune(
-    connection: &mut AnyConnection,
+    connection: &mut Connection,
     before: Timestamp,
     limit: u32,
 ) -> Result<u64, Fault> {
-    let deleted = sqlx::query(
+    let deleted = query(
         "DELETE FROM record WHERE id IN \
          (SELECT id FROM record WHERE at < $1 ORDER BY at LIMIT $2)",
     )
@@ -77,16 +74,16 @@ pub(super) async fn prune(
     .bind(i64::from(limit))
     .execute(connection)
     .await?;
-    Ok(deleted.rows_affected())
+    Ok(deleted)
 }
 
 /// Stores an output in the place of an older one of the same run and stream.
 pub(super) async fn put_output(
-    connection: &mut AnyConnection,
+    connection: &mut Connection,
     id: &SystemId,
     output: &ScriptOutput,
 ) -> Result<(), Fault> {
-    sqlx::query(
+    query(
         "INSERT INTO output (run_id, stream, system_id, bytes) VALUES ($1, $2, $3, $4) \
          ON CONFLICT (run_id, stream) DO UPDATE \
          SET bytes = excluded.bytes, system_id = excluded.system_id",
@@ -94,21 +91,21 @@ pub(super) async fn put_output(
     .bind(number(output.run_id))
     .bind(number_of(output.stream))
     .bind(id.as_str())
-    .bind(output.bytes.clone())
+    .bind(output.bytes.as_slice())
     .execute(connection)
     .await?;
     Ok(())
 }
 
 /// The outputs of a run.
-pub(super) async fn outputs(pool: &AnyPool, run_id: u64) -> Result<Vec<ScriptOutput>, Fault> {
-    let rows = sqlx::query("SELECT stream, bytes FROM output WHERE run_id = $1 ORDER BY stream")
+pub(super) async fn outputs(pool: &Pool, run_id: u64) -> Result<Vec<ScriptOutput>, Fault> {
+    let rows = query("SELECT stream, bytes FROM output WHERE run_id = $1 ORDER BY stream")
         .bind(number(run_id))
         .fetch_all(pool)
         .await?;
     rows.iter()
         .map(|row| {
-            let number = row.try_get::<i64, _>(0)?;
+            let number = row.try_get::<i64>(0)?;
             let stream = Stream::ALL
                 .into_iter()
                 .find(|stream| number_of(*stream) == number)
@@ -140,15 +137,15 @@ const fn rank(level: Level) -> i64 {
     }
 }
 
-fn read(row: &AnyRow) -> Result<StoredRecord, Fault> {
-    let number = row.try_get::<i64, _>(3)?;
+fn read(row: &Row) -> Result<StoredRecord, Fault> {
+    let number = row.try_get::<i64>(3)?;
     let level = LEVELS
         .into_iter()
         .find(|&level| rank(level) == number)
         .ok_or_else(|| format!("unknown level {number}"))?;
     Ok(StoredRecord {
-        id: u64::try_from(row.try_get::<i64, _>(0)?)?,
-        system_id: row.try_get::<&str, _>(1)?.parse()?,
+        id: u64::try_from(row.try_get::<i64>(0)?)?,
+        system_id: row.try_get::<&str>(1)?.parse()?,
         record: Record {
             at: Timestamp(row.try_get(2)?),
             level,

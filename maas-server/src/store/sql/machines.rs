@@ -1,11 +1,7 @@
 //! Machines: one row with the columns that are searched, the whole machine as JSON beside them.
 
 use std::collections::BTreeSet;
-
-use futures_util::TryStreamExt;
-use sqlx::any::{Any, AnyArguments, AnyRow};
-use sqlx::query::Query;
-use sqlx::{AnyConnection, AnyPool, AssertSqlSafe, Row};
+use std::sync::Arc;
 
 use maas_core::id::SystemId;
 use maas_core::machine::interface::NetworkFacts;
@@ -13,7 +9,9 @@ use maas_core::machine::{Machine, Record};
 use maas_core::secret::Secret;
 use maas_core::time::Timestamp;
 
-use super::text::{Text, clean, number};
+use super::db::{Connection, DbError, Pool, Query, Row, query};
+use super::recent::Recent;
+use super::text::{Text, clean, lower, number};
 use super::{Fault, Worked, documents, history, outbox};
 use crate::store::change::{
     Attachment, AttachmentChange, Change, NewMachine, ScriptOutput, WaitingEffects,
@@ -24,18 +22,8 @@ use crate::store::filter::{MachineFilter, MachineHead, architecture};
 /// The kind of the numbers that keep machines in the order of their creation.
 const ORDER: &str = "machine";
 
-/// How many machines are read before others get their turn on the thread.
-const AT_ONCE: usize = 32;
-
-const BY_ID: &str = "SELECT version, body FROM machine WHERE system_id = $1";
-const BY_TOKEN: &str = "SELECT version, body FROM machine WHERE token_key = $1";
-const BY_MAC: &str = "SELECT m.version, m.body FROM machine_mac a \
-     JOIN machine m ON m.system_id = a.system_id WHERE a.mac = $1";
-const BY_UUID: &str = "SELECT version, body FROM machine WHERE hardware_uuid = $1 \
-     ORDER BY seq LIMIT 1";
-
 /// What one machine may be found by.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum By {
     Id,
     Token,
@@ -43,107 +31,137 @@ pub(super) enum By {
     Uuid,
 }
 
+impl By {
+    /// The machine's version, and its JSON unless it is the version of the machine that is known
+    /// already: reading that is most of the work.
+    const fn sql(self) -> &'static str {
+        match self {
+            Self::Id => {
+                "SELECT version, CASE WHEN system_id = $2 AND version = $3 THEN NULL ELSE body END \
+                 FROM machine WHERE system_id = $1"
+            }
+            Self::Token => {
+                "SELECT version, CASE WHEN system_id = $2 AND version = $3 THEN NULL ELSE body END \
+                 FROM machine WHERE token_key = $1"
+            }
+            Self::Mac => {
+                "SELECT m.version, CASE WHEN m.system_id = $2 AND m.version = $3 THEN NULL \
+                 ELSE m.body END FROM machine_mac a \
+                 JOIN machine m ON m.system_id = a.system_id WHERE a.mac = $1"
+            }
+            Self::Uuid => {
+                "SELECT version, CASE WHEN system_id = $2 AND version = $3 THEN NULL ELSE body END \
+                 FROM machine WHERE hardware_uuid = $1 ORDER BY seq LIMIT 1"
+            }
+        }
+    }
+}
+
 /// The machine that `value` names.
-pub(super) async fn find(pool: &AnyPool, by: By, value: &str) -> Result<Option<Machine>, Fault> {
-    let (sql, value) = match by {
-        By::Id => (BY_ID, clean(value)),
-        By::Token => (BY_TOKEN, clean(value)),
-        By::Mac => (BY_MAC, clean(value).to_ascii_lowercase()),
-        By::Uuid => (BY_UUID, clean(value).to_ascii_lowercase()),
+pub(super) async fn find(
+    pool: &Pool,
+    recent: &Recent,
+    by: By,
+    value: &str,
+) -> Result<Option<Arc<Machine>>, Fault> {
+    let value = match by {
+        By::Id | By::Token => clean(value),
+        By::Mac | By::Uuid => lower(value),
     };
-    sqlx::query(sql).bind(value).fetch_optional(pool).await?.as_ref().map(read).transpose()
+    let known = recent.known(by, &value);
+    let (id, version) =
+        known.as_ref().map_or(("", 0), |known| (known.system_id.as_str(), known.version));
+    let row = query(by.sql())
+        .bind(value.as_ref())
+        .bind(id)
+        .bind(number(version))
+        .fetch_optional(pool)
+        .await?;
+    let Some(row) = row else { return Ok(None) };
+    if row.try_get::<Option<&str>>(1)?.is_none() {
+        return Ok(known);
+    }
+    let machine = Arc::new(read(&row)?);
+    recent.keep(by, &value, &machine);
+    Ok(Some(machine))
+}
+
+/// Remembers a machine as it was just committed.
+pub(super) fn remember(recent: &Recent, machine: &Arc<Machine>) {
+    recent.keep(By::Id, machine.system_id.as_str(), machine);
+    recent.keep(By::Token, &clean(&machine.credentials.token_key), machine);
 }
 
 /// The machines that match.
-pub(super) async fn list(pool: &AnyPool, filter: &MachineFilter) -> Result<Vec<Machine>, Fault> {
-    let (sql, arguments) = matching("SELECT version, body FROM machine", filter)?;
-    let mut rows = sqlx::query_with(AssertSqlSafe(sql), arguments).fetch(pool);
-    let mut machines = Vec::new();
-    while let Some(row) = rows.try_next().await? {
-        machines.push(read(&row)?);
-        if machines.len() % AT_ONCE == 0 {
-            tokio::task::yield_now().await;
-        }
-    }
-    Ok(machines)
+pub(super) async fn list(pool: &Pool, filter: &MachineFilter) -> Result<Vec<Machine>, Fault> {
+    matching("SELECT version, body FROM machine", filter).fetch(pool, read).await
 }
 
 /// Ids, versions and owners of the machines that match.
-pub(super) async fn heads(
-    pool: &AnyPool,
-    filter: &MachineFilter,
-) -> Result<Vec<MachineHead>, Fault> {
-    let (sql, arguments) = matching("SELECT system_id, version, owner FROM machine", filter)?;
-    let rows = sqlx::query_with(AssertSqlSafe(sql), arguments).fetch_all(pool).await?;
-    rows.iter()
-        .map(|row| {
-            Ok(MachineHead {
-                system_id: row.try_get::<&str, _>(0)?.parse()?,
-                version: u64::try_from(row.try_get::<i64, _>(1)?)?,
-                owner: row.try_get(2)?,
-            })
+pub(super) async fn heads(pool: &Pool, filter: &MachineFilter) -> Result<Vec<MachineHead>, Fault> {
+    let read = |row: &Row| {
+        Ok(MachineHead {
+            system_id: row.try_get::<&str>(0)?.parse()?,
+            version: u64::try_from(row.try_get::<i64>(1)?)?,
+            owner: row.try_get(2)?,
         })
-        .collect()
+    };
+    matching("SELECT system_id, version, owner FROM machine", filter).fetch(pool, read).await
 }
 
 /// A query of the machines that match, in the order of their creation.
-fn matching(select: &'static str, filter: &MachineFilter) -> Result<(String, AnyArguments), Fault> {
+fn matching<'q>(select: &'static str, filter: &'q MachineFilter) -> Text<'q> {
     let mut query = Text::new(select);
-    query.among("system_id IN ", filter.ids.iter().map(SystemId::as_str))?;
-    query.among("status IN ", filter.statuses.iter().map(|&status| status as i64))?;
-    query.among("owner IN ", filter.owners.iter().map(|text| clean(text)))?;
-    query.among(
-        "hostname IN ",
-        filter.hostnames.iter().map(|text| clean(text).to_ascii_lowercase()),
-    )?;
-    query.among("pool IN ", filter.pools.iter().map(|text| clean(text)))?;
-    query.among("zone IN ", filter.zones.iter().map(|text| clean(text)))?;
-    query.among("agent_name IN ", filter.agent_names.iter().map(|text| clean(text)))?;
+    query.among("system_id IN ", filter.ids.iter().map(SystemId::as_str));
+    query.among("status IN ", filter.statuses.iter().map(|&status| status as i64));
+    query.among("owner IN ", filter.owners.iter().map(|text| clean(text)));
+    query.among("hostname IN ", filter.hostnames.iter().map(|text| lower(text)));
+    query.among("pool IN ", filter.pools.iter().map(|text| clean(text)));
+    query.among("zone IN ", filter.zones.iter().map(|text| clean(text)));
+    query.among("agent_name IN ", filter.agent_names.iter().map(|text| clean(text)));
     if !filter.architectures.is_empty() {
         query.and().push("(architecture IN ");
-        query.list(filter.architectures.iter().map(|text| clean(text)))?;
+        query.list(filter.architectures.iter().map(|text| clean(text)));
         query.push(" OR arch IN ");
-        query.list(filter.architectures.iter().map(|text| clean(text)))?;
+        query.list(filter.architectures.iter().map(|text| clean(text)));
         query.push(")");
     }
     if !filter.macs.is_empty() {
         query.and().push("system_id IN (SELECT system_id FROM machine_mac WHERE mac IN ");
-        query.list(filter.macs.iter().map(|text| clean(text).to_ascii_lowercase()))?;
+        query.list(filter.macs.iter().map(|text| lower(text)));
         query.push(")");
     }
     for tag in &filter.tags {
         query.and().push("system_id IN (SELECT system_id FROM machine_tag WHERE tag = ");
-        query.bind(clean(tag))?.push(")");
+        query.bind(clean(tag)).push(")");
     }
     query.push(" ORDER BY seq");
-    Ok(query.into_parts())
+    query
 }
 
 /// Machines whose deadline has come.
 pub(super) async fn past_deadline(
-    pool: &AnyPool,
+    pool: &Pool,
     now: Timestamp,
     limit: u32,
 ) -> Result<Vec<Machine>, Fault> {
-    sqlx::query(
-        "SELECT version, body FROM machine WHERE deadline <= $1 ORDER BY deadline, seq LIMIT $2",
-    )
-    .bind(now.0)
-    .bind(i64::from(limit))
-    .fetch_all(pool)
-    .await?
-    .iter()
-    .map(read)
-    .collect()
+    query("SELECT version, body FROM machine WHERE deadline <= $1 ORDER BY deadline, seq LIMIT $2")
+        .bind(now.0)
+        .bind(i64::from(limit))
+        .fetch_all(pool)
+        .await?
+        .iter()
+        .map(read)
+        .collect()
 }
 
 /// An attachment of a machine.
 pub(super) async fn attachment(
-    pool: &AnyPool,
+    pool: &Pool,
     id: &SystemId,
     attachment: Attachment,
 ) -> Result<Option<Secret<Vec<u8>>>, Fault> {
-    let row = sqlx::query("SELECT bytes FROM attachment WHERE system_id = $1 AND name = $2")
+    let row = query("SELECT bytes FROM attachment WHERE system_id = $1 AND name = $2")
         .bind(id.as_str())
         .bind(attachment.name())
         .fetch_optional(pool)
@@ -152,21 +170,18 @@ pub(super) async fn attachment(
 }
 
 /// Adds a machine.
-pub(super) async fn add(
-    connection: &mut AnyConnection,
-    new: NewMachine,
-) -> Worked<Machine, AddError> {
+pub(super) async fn add(connection: &mut Connection, new: NewMachine) -> Worked<Machine, AddError> {
     let NewMachine { mut machine, effects, records, outputs } = new;
     machine.version = 1;
     let order = documents::next_ids(connection, ORDER, 1).await?;
-    let insert = sqlx::query(
+    let insert = query(
         "INSERT INTO machine (system_id, hostname, status, owner, pool, zone, arch, architecture, \
          agent_name, hardware_uuid, token_key, deadline, body, seq, version) \
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, 1) \
          ON CONFLICT DO NOTHING",
     );
     let inserted = columns(insert, &machine)?.bind(number(order)).execute(&mut *connection).await?;
-    if inserted.rows_affected() == 0 {
+    if inserted == 0 {
         return Ok(Err(present(connection, machine).await?.into()));
     }
     if let Err(duplicate) = addresses(connection, &machine).await? {
@@ -179,15 +194,15 @@ pub(super) async fn add(
 }
 
 /// What stood in the way of a machine that was not inserted.
-async fn present(connection: &mut AnyConnection, machine: Machine) -> Result<Duplicate, Fault> {
-    let same_id = sqlx::query(BY_ID)
+async fn present(connection: &mut Connection, machine: Machine) -> Result<Duplicate, Fault> {
+    let same_id = query("SELECT 1 FROM machine WHERE system_id = $1")
         .bind(machine.system_id.as_str())
         .fetch_optional(&mut *connection)
         .await?;
     if same_id.is_some() {
         return Ok(Duplicate::SystemId { system_id: machine.system_id });
     }
-    let same_token = sqlx::query(BY_TOKEN)
+    let same_token = query("SELECT 1 FROM machine WHERE token_key = $1")
         .bind(clean(&machine.credentials.token_key))
         .fetch_optional(&mut *connection)
         .await?;
@@ -199,7 +214,7 @@ async fn present(connection: &mut AnyConnection, machine: Machine) -> Result<Dup
 
 /// Commits a change of a machine.
 pub(super) async fn commit(
-    connection: &mut AnyConnection,
+    connection: &mut Connection,
     change: Change,
 ) -> Worked<Machine, CommitError> {
     let Change { mut machine, now, effects, waiting_effects, records, outputs, plan, user_data } =
@@ -207,7 +222,7 @@ pub(super) async fn commit(
     let expected = machine.version;
     machine.version = expected.saturating_add(1);
     machine.updated = now;
-    let update = sqlx::query(
+    let update = query(
         "UPDATE machine SET hostname = $2, status = $3, owner = $4, pool = $5, zone = $6, \
          arch = $7, architecture = $8, agent_name = $9, hardware_uuid = $10, token_key = $11, \
          deadline = $12, body = $13, version = version + 1 \
@@ -215,7 +230,7 @@ pub(super) async fn commit(
     );
     let update = columns(update, &machine)?.bind(number(expected)).execute(&mut *connection).await;
     match update {
-        Ok(done) if done.rows_affected() == 1 => {}
+        Ok(1) => {}
         Ok(_) => return Ok(Err(missed(connection, machine.system_id, expected).await?)),
         Err(error) if names_hostname(&error) => {
             return Ok(Err(Duplicate::Hostname { hostname: machine.hostname }.into()));
@@ -227,7 +242,7 @@ pub(super) async fn commit(
     }
     let id = &machine.system_id;
     if waiting_effects == WaitingEffects::Supersede {
-        sqlx::query("DELETE FROM effect WHERE system_id = $1")
+        query("DELETE FROM effect WHERE system_id = $1")
             .bind(id.as_str())
             .execute(&mut *connection)
             .await?;
@@ -241,16 +256,16 @@ pub(super) async fn commit(
 
 /// Deletes a machine in this version; everything that refers to it goes with it.
 pub(super) async fn delete(
-    connection: &mut AnyConnection,
+    connection: &mut Connection,
     id: SystemId,
     version: u64,
 ) -> Worked<(), CommitError> {
-    let deleted = sqlx::query("DELETE FROM machine WHERE system_id = $1 AND version = $2")
+    let deleted = query("DELETE FROM machine WHERE system_id = $1 AND version = $2")
         .bind(id.as_str())
         .bind(number(version))
         .execute(&mut *connection)
         .await?;
-    if deleted.rows_affected() == 0 {
+    if deleted == 0 {
         return Ok(Err(missed(connection, id, version).await?));
     }
     Ok(Ok(()))
@@ -258,11 +273,11 @@ pub(super) async fn delete(
 
 /// Why no row had this id and version.
 async fn missed(
-    connection: &mut AnyConnection,
+    connection: &mut Connection,
     system_id: SystemId,
     expected: u64,
 ) -> Result<CommitError, Fault> {
-    let present = sqlx::query("SELECT version FROM machine WHERE system_id = $1")
+    let present = query("SELECT version FROM machine WHERE system_id = $1")
         .bind(system_id.as_str())
         .fetch_optional(connection)
         .await?;
@@ -272,30 +287,24 @@ async fn missed(
     })
 }
 
-/// Whether a statement failed because of the unique host name: SQLite names the column,
-/// PostgreSQL the index.
-fn names_hostname(error: &sqlx::Error) -> bool {
-    error
-        .as_database_error()
-        .is_some_and(|error| error.is_unique_violation() && error.message().contains("hostname"))
+/// Whether a statement failed because of the unique host name.
+fn names_hostname(error: &DbError) -> bool {
+    error.unique_violation().is_some_and(|sentence| sentence.contains("hostname"))
 }
 
 /// Binds `$1` to `$13`.
-fn columns<'q>(
-    query: Query<'q, Any, AnyArguments>,
-    machine: &Machine,
-) -> Result<Query<'q, Any, AnyArguments>, Fault> {
+fn columns<'q>(query: Query<'q>, machine: &'q Machine) -> Result<Query<'q>, Fault> {
     Ok(query
-        .bind(machine.system_id.as_str().to_owned())
-        .bind(clean(&machine.hostname).to_ascii_lowercase())
+        .bind(machine.system_id.as_str())
+        .bind(lower(&machine.hostname))
         .bind(machine.status as i64)
         .bind(machine.owner.as_deref().map(clean))
         .bind(clean(&machine.pool))
         .bind(clean(&machine.zone))
         .bind(clean(&machine.architecture.arch))
-        .bind(clean(&architecture(machine)))
+        .bind(clean(&architecture(machine)).into_owned())
         .bind(clean(&machine.agent_name))
-        .bind(machine.hardware_uuid.as_deref().map(|uuid| clean(uuid).to_ascii_lowercase()))
+        .bind(machine.hardware_uuid.as_deref().map(lower))
         .bind(clean(&machine.credentials.token_key))
         .bind(machine.deadline.as_ref().map(|deadline| deadline.at.0))
         .bind(serde_json::to_string(machine)?))
@@ -303,34 +312,34 @@ fn columns<'q>(
 
 /// Makes the rows of MAC addresses and tags those of the machine.
 async fn addresses(
-    connection: &mut AnyConnection,
+    connection: &mut Connection,
     machine: &Machine,
 ) -> Result<Result<(), Duplicate>, Fault> {
     let id = machine.system_id.as_str();
-    let rows = sqlx::query(
-        "SELECT 0, mac FROM machine_mac WHERE system_id = $1 \
-         UNION ALL SELECT 1, tag FROM machine_tag WHERE system_id = $1",
+    let rows = query(
+        "SELECT CAST(0 AS BIGINT), mac FROM machine_mac WHERE system_id = $1 \
+         UNION ALL SELECT CAST(1 AS BIGINT), tag FROM machine_tag WHERE system_id = $1",
     )
     .bind(id)
     .fetch_all(&mut *connection)
     .await?;
     let (mut old_macs, mut old_tags) = (BTreeSet::new(), BTreeSet::new());
     for row in &rows {
-        let old = if row.try_get::<i64, _>(0)? == 0 { &mut old_macs } else { &mut old_tags };
-        old.insert(row.try_get::<String, _>(1)?);
+        let old = if row.try_get::<i64>(0)? == 0 { &mut old_macs } else { &mut old_tags };
+        old.insert(row.try_get::<String>(1)?);
     }
     let macs: BTreeSet<String> =
-        machine.mac_addresses.iter().map(|mac| clean(mac).to_ascii_lowercase()).collect();
-    let tags: BTreeSet<String> = machine.tags.iter().map(|tag| clean(tag)).collect();
+        machine.mac_addresses.iter().map(|mac| lower(mac).into_owned()).collect();
+    let tags: BTreeSet<String> = machine.tags.iter().map(|tag| clean(tag).into_owned()).collect();
     for tag in old_tags.difference(&tags) {
-        sqlx::query("DELETE FROM machine_tag WHERE tag = $1 AND system_id = $2")
+        query("DELETE FROM machine_tag WHERE tag = $1 AND system_id = $2")
             .bind(tag.as_str())
             .bind(id)
             .execute(&mut *connection)
             .await?;
     }
     for tag in tags.difference(&old_tags) {
-        sqlx::query("INSERT INTO machine_tag (tag, system_id) VALUES ($1, $2)")
+        query("INSERT INTO machine_tag (tag, system_id) VALUES ($1, $2)")
             .bind(tag.as_str())
             .bind(id)
             .execute(&mut *connection)
@@ -339,7 +348,7 @@ async fn addresses(
     // In one order for all, so that two machines that trade addresses never wait for each other.
     for mac in macs.symmetric_difference(&old_macs) {
         if old_macs.contains(mac) {
-            sqlx::query("DELETE FROM machine_mac WHERE mac = $1")
+            query("DELETE FROM machine_mac WHERE mac = $1")
                 .bind(mac.as_str())
                 .execute(&mut *connection)
                 .await?;
@@ -352,35 +361,35 @@ async fn addresses(
 
 /// Gives a MAC address to a machine, unless another has it.
 async fn claim_mac(
-    connection: &mut AnyConnection,
+    connection: &mut Connection,
     mac: &str,
     id: &str,
 ) -> Result<Option<SystemId>, Fault> {
     loop {
-        let inserted = sqlx::query(
+        let inserted = query(
             "INSERT INTO machine_mac (mac, system_id) VALUES ($1, $2) ON CONFLICT DO NOTHING",
         )
         .bind(mac)
         .bind(id)
         .execute(&mut *connection)
         .await?;
-        if inserted.rows_affected() > 0 {
+        if inserted > 0 {
             return Ok(None);
         }
-        let row = sqlx::query("SELECT system_id FROM machine_mac WHERE mac = $1")
+        let row = query("SELECT system_id FROM machine_mac WHERE mac = $1")
             .bind(mac)
             .fetch_optional(&mut *connection)
             .await?;
         // On PostgreSQL its owner may have given it up between the two statements.
         if let Some(row) = row {
-            return Ok(Some(row.try_get::<&str, _>(0)?.parse()?));
+            return Ok(Some(row.try_get::<&str>(0)?.parse()?));
         }
     }
 }
 
 /// Adds history and outputs.
 async fn append(
-    connection: &mut AnyConnection,
+    connection: &mut Connection,
     id: &SystemId,
     records: &[Record],
     outputs: &[ScriptOutput],
@@ -395,14 +404,14 @@ async fn append(
 }
 
 async fn attach(
-    connection: &mut AnyConnection,
+    connection: &mut Connection,
     id: &SystemId,
     attachment: Attachment,
     change: AttachmentChange,
 ) -> Result<(), Fault> {
     let query = match change {
         AttachmentChange::Keep => return Ok(()),
-        AttachmentChange::Set(bytes) => sqlx::query(
+        AttachmentChange::Set(bytes) => query(
             "INSERT INTO attachment (system_id, name, bytes) VALUES ($1, $2, $3) \
              ON CONFLICT (system_id, name) DO UPDATE SET bytes = excluded.bytes",
         )
@@ -410,7 +419,7 @@ async fn attach(
         .bind(attachment.name())
         .bind(bytes.into_inner()),
         AttachmentChange::Clear => {
-            sqlx::query("DELETE FROM attachment WHERE system_id = $1 AND name = $2")
+            query("DELETE FROM attachment WHERE system_id = $1 AND name = $2")
                 .bind(id.as_str())
                 .bind(attachment.name())
         }
@@ -420,10 +429,10 @@ async fn attach(
 }
 
 /// A machine from `version, body`.
-fn read(row: &AnyRow) -> Result<Machine, Fault> {
+fn read(row: &Row) -> Result<Machine, Fault> {
     let mut machine: Machine = serde_json::from_str(row.try_get(1)?)?;
     // One that was stored before interfaces were kept.
     machine.ensure_interfaces(&NetworkFacts::default());
-    machine.version = u64::try_from(row.try_get::<i64, _>(0)?)?;
+    machine.version = u64::try_from(row.try_get::<i64>(0)?)?;
     Ok(machine)
 }

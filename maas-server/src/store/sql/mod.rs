@@ -1,30 +1,36 @@
 //! The store on SQLite and PostgreSQL: one SQL text for both.
 
 mod address;
+mod db;
 mod documents;
 mod history;
 mod machines;
 mod outbox;
 mod port;
+mod recent;
 mod schema;
 #[cfg(test)]
 mod tests;
 mod text;
 mod users;
+#[cfg(feature = "sqlite")]
 mod writer;
 
 use std::convert::Infallible;
 use std::error::Error;
 use std::fmt;
+use std::future::Future;
 use std::path::Path;
-
-use sqlx::{AnyConnection, AnyPool, Connection};
+use std::pin::Pin;
 
 use maas_core::secret::Secret;
 
 use self::address::{Address, Dialect};
+use self::db::{Connection, DbError, Pool};
+use self::recent::Recent;
 use self::schema::Standing;
-use self::writer::{BATCH, Unwritten, Working, Writer};
+#[cfg(feature = "sqlite")]
+use self::writer::{Unwritten, Writer};
 use super::error::{Cause, StoreError};
 
 /// Whatever went wrong below; becomes a [`StoreError`] that names the database.
@@ -33,26 +39,32 @@ type Fault = Box<dyn Error + Send + Sync>;
 /// The outcome of work: a fault of the database outside, a refusal inside.
 type Worked<T, R> = Result<Result<T, R>, Fault>;
 
+/// A future of the outcome of work on a connection.
+type Working<'c, T, R> = Pin<Box<dyn Future<Output = Worked<T, R>> + Send + 'c>>;
+
+/// The largest number of pieces of work in one transaction on a file.
+const BATCH: usize = 512;
+
 /// The store in a SQLite file or a PostgreSQL database.
 ///
 /// Several processes may open the same one. A SQLite file has one writer per process, which
 /// commits the work of many callers at once; it ends with [`close`](super::Store::close) or when
 /// the store is dropped.
-///
-/// The database drivers are installed in `sqlx` for the whole process; a program that installs
-/// others there itself cannot use this store.
 pub struct SqlStore {
     /// The database's name for messages.
     database: String,
-    pool: AnyPool,
+    pool: Pool,
+    recent: Recent,
     writes: Writes,
 }
 
 /// Who writes.
 enum Writes {
     /// The one writer of a file.
+    #[cfg(feature = "sqlite")]
     Queue(Writer),
-    /// Every connection of the pool.
+    /// Every connection to a server.
+    #[cfg(feature = "postgres")]
     Pool,
 }
 
@@ -94,33 +106,49 @@ impl SqlStore {
 
     async fn at(address: Address, batch: usize) -> Result<Self, StoreError> {
         let database = address.label();
-        match address.dialect() {
-            Dialect::Sqlite if !cfg!(feature = "sqlite") => {
-                return Err(StoreError::Address { database, expected: "postgres://…" });
-            }
-            Dialect::Postgres if !cfg!(feature = "postgres") => {
-                return Err(StoreError::Address { database, expected: "a file" });
-            }
-            _ => {}
-        }
         let failed = |fault: Fault| StoreError::Open {
             database: database.clone(),
             source: Cause::of(&*fault),
         };
-        let mut connection = address.connect().await.map_err(failed)?;
-        let standing = schema::migrate(&mut connection, address.dialect()).await.map_err(failed)?;
-        if let Standing::Newer { found } = standing {
-            return Err(StoreError::Newer { database, found, known: schema::VERSION });
-        }
-        let pool = address.pool().await.map_err(failed)?;
-        let writes = match address.dialect() {
-            Dialect::Sqlite => Writes::Queue(Writer::start(address, connection, batch)),
-            Dialect::Postgres => {
-                connection.close().await.map_err(|error| failed(error.into()))?;
-                Writes::Pool
+        let newer = |standing: Standing| match standing {
+            Standing::Newer { found } => {
+                Err(StoreError::Newer { database: database.clone(), found, known: schema::VERSION })
             }
+            Standing::Current => Ok(()),
         };
-        Ok(Self { database, pool, writes })
+        let (pool, writes) = match address {
+            #[cfg(feature = "sqlite")]
+            Address::File(file) => {
+                let (connection, standing) = writer::open(&file).await.map_err(failed)?;
+                newer(standing)?;
+                let pool = Pool::File(db::file::Readers::of(&file));
+                let writer =
+                    Writer::start(file, connection, batch).map_err(|e| failed(e.into()))?;
+                (pool, Writes::Queue(writer))
+            }
+            #[cfg(feature = "postgres")]
+            Address::Server(url) => {
+                let pool = db::server::connect(url.expose()).await.map_err(failed)?;
+                let pool = Pool::Server(pool);
+                let migrated = Self::transact_on(&pool, |connection| {
+                    Box::pin(async move {
+                        let standing = schema::migrate(connection, Dialect::Postgres).await?;
+                        Ok(if standing == Standing::Current { Ok(()) } else { Err(standing) })
+                    })
+                });
+                if let Err(standing) = migrated.await.map_err(failed)? {
+                    newer(standing)?;
+                }
+                (pool, Writes::Pool)
+            }
+            #[cfg(not(feature = "sqlite"))]
+            Address::File(_) => {
+                return Err(StoreError::Address { database, expected: "postgres://…" });
+            }
+            #[cfg(not(feature = "postgres"))]
+            Address::Server(_) => return Err(StoreError::Address { database, expected: "a file" }),
+        };
+        Ok(Self { database, pool, recent: Recent::default(), writes })
     }
 
     /// Does work in a transaction of its own or together with others' work; the answer comes
@@ -129,9 +157,10 @@ impl SqlStore {
     where
         T: Send + 'static,
         R: Send + 'static,
-        F: for<'c> FnOnce(&'c mut AnyConnection) -> Working<'c, T, R> + Send + 'static,
+        F: for<'c> FnOnce(&'c mut Connection) -> Working<'c, T, R> + Send + 'static,
     {
         match &self.writes {
+            #[cfg(feature = "sqlite")]
             Writes::Queue(writer) => {
                 writer.write(work).await.map_err(|unwritten| match unwritten {
                     Unwritten::Closed => self.closed(),
@@ -140,7 +169,10 @@ impl SqlStore {
                     }
                 })
             }
-            Writes::Pool => self.transact(work).await.map_err(|fault| self.failed(&fault)),
+            #[cfg(feature = "postgres")]
+            Writes::Pool => {
+                Self::transact_on(&self.pool, work).await.map_err(|fault| self.failed(&fault))
+            }
         }
     }
 
@@ -148,18 +180,30 @@ impl SqlStore {
     async fn perform<T, F>(&self, work: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
-        F: for<'c> FnOnce(&'c mut AnyConnection) -> Working<'c, T, Infallible> + Send + 'static,
+        F: for<'c> FnOnce(&'c mut Connection) -> Working<'c, T, Infallible> + Send + 'static,
     {
         let Ok(value) = self.write(work).await?;
         Ok(value)
     }
 
-    async fn transact<T, R, F>(&self, work: F) -> Worked<T, R>
+    #[cfg(feature = "postgres")]
+    async fn transact_on<T, R, F>(pool: &Pool, work: F) -> Worked<T, R>
     where
-        F: for<'c> FnOnce(&'c mut AnyConnection) -> Working<'c, T, R>,
+        F: for<'c> FnOnce(&'c mut Connection) -> Working<'c, T, R>,
     {
-        let mut transaction = self.pool.begin().await?;
-        let outcome = work(&mut transaction).await;
+        #[cfg(feature = "sqlite")]
+        let Pool::Server(pool) = pool else {
+            return Err("a file has one writer".into());
+        };
+        #[cfg(not(feature = "sqlite"))]
+        let Pool::Server(pool) = pool;
+        let transaction = db::server::Transaction::begin(pool).await.map_err(DbError::from)?;
+        let mut connection = Connection::Server(transaction);
+        let outcome = work(&mut connection).await;
+        #[cfg(feature = "sqlite")]
+        let Connection::Server(transaction) = connection else { return outcome };
+        #[cfg(not(feature = "sqlite"))]
+        let Connection::Server(transaction) = connection;
         if matches!(outcome, Ok(Ok(_))) {
             transaction.commit().await?;
         } else {
@@ -169,12 +213,10 @@ impl SqlStore {
     }
 
     fn failed(&self, fault: &Fault) -> StoreError {
-        match fault.downcast_ref() {
-            Some(sqlx::Error::PoolClosed) => self.closed(),
-            _ => {
-                StoreError::Backend { database: self.database.clone(), source: Cause::of(&**fault) }
-            }
+        if fault.downcast_ref().is_some_and(DbError::is_closed) {
+            return self.closed();
         }
+        StoreError::Backend { database: self.database.clone(), source: Cause::of(&**fault) }
     }
 
     fn closed(&self) -> StoreError {

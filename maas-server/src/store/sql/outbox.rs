@@ -1,25 +1,23 @@
 //! Effects that wait to be performed, and the time of the next thing to do.
 
-use sqlx::any::AnyRow;
-use sqlx::{AnyConnection, AnyPool, Row};
-
 use maas_core::id::SystemId;
 use maas_core::machine::Effect;
 use maas_core::time::Timestamp;
 
 use super::Fault;
+use super::db::{Connection, Pool, Row, query};
 use super::text::{clean, number};
 use crate::store::change::{Settled, StoredEffect, due};
 
 /// Puts effects at the end of a machine's queue.
 pub(super) async fn insert(
-    connection: &mut AnyConnection,
+    connection: &mut Connection,
     id: &SystemId,
     effects: &[Effect],
     now: Timestamp,
 ) -> Result<(), Fault> {
     for effect in effects {
-        sqlx::query("INSERT INTO effect (system_id, body, due) VALUES ($1, $2, $3)")
+        query("INSERT INTO effect (system_id, body, due) VALUES ($1, $2, $3)")
             .bind(id.as_str())
             .bind(serde_json::to_string(effect)?)
             .bind(due(effect, now).0)
@@ -31,11 +29,11 @@ pub(super) async fn insert(
 
 /// The heads of the machines' queues that are due.
 pub(super) async fn due_effects(
-    pool: &AnyPool,
+    pool: &Pool,
     now: Timestamp,
     limit: u32,
 ) -> Result<Vec<StoredEffect>, Fault> {
-    sqlx::query(
+    query(
         "SELECT id, system_id, body, due, attempts, error FROM effect e WHERE due <= $1 \
          AND NOT EXISTS (SELECT 1 FROM effect f WHERE f.system_id = e.system_id AND f.id < e.id) \
          ORDER BY due, id LIMIT $2",
@@ -51,13 +49,13 @@ pub(super) async fn due_effects(
 
 /// As [`due_effects`], and none of them is due again before `until`.
 pub(super) async fn claim(
-    connection: &mut AnyConnection,
+    connection: &mut Connection,
     now: Timestamp,
     until: Timestamp,
     limit: u32,
 ) -> Result<Vec<StoredEffect>, Fault> {
     // The outer condition is checked again by PostgreSQL when another transaction was first.
-    let rows = sqlx::query(
+    let rows = query(
         "UPDATE effect SET due = $2 WHERE due <= $1 AND id IN (\
          SELECT id FROM effect e WHERE due <= $1 AND NOT EXISTS \
          (SELECT 1 FROM effect f WHERE f.system_id = e.system_id AND f.id < e.id) \
@@ -75,35 +73,32 @@ pub(super) async fn claim(
 }
 
 /// Takes an effect out of its queue.
-pub(super) async fn done(connection: &mut AnyConnection, id: u64) -> Result<Settled, Fault> {
-    let deleted = sqlx::query("DELETE FROM effect WHERE id = $1")
-        .bind(number(id))
-        .execute(connection)
-        .await?;
-    Ok(settled(deleted.rows_affected()))
+pub(super) async fn done(connection: &mut Connection, id: u64) -> Result<Settled, Fault> {
+    let deleted =
+        query("DELETE FROM effect WHERE id = $1").bind(number(id)).execute(connection).await?;
+    Ok(settled(deleted))
 }
 
 /// Puts an effect off.
 pub(super) async fn failed(
-    connection: &mut AnyConnection,
+    connection: &mut Connection,
     id: u64,
     next_due: Timestamp,
     error: &str,
 ) -> Result<Settled, Fault> {
-    let updated = sqlx::query(
-        "UPDATE effect SET due = $2, attempts = attempts + 1, error = $3 WHERE id = $1",
-    )
-    .bind(number(id))
-    .bind(next_due.0)
-    .bind(clean(error))
-    .execute(connection)
-    .await?;
-    Ok(settled(updated.rows_affected()))
+    let updated =
+        query("UPDATE effect SET due = $2, attempts = attempts + 1, error = $3 WHERE id = $1")
+            .bind(number(id))
+            .bind(next_due.0)
+            .bind(clean(error))
+            .execute(connection)
+            .await?;
+    Ok(settled(updated))
 }
 
 /// The earliest deadline or due time of a queue's head.
-pub(super) async fn next_wakeup(pool: &AnyPool) -> Result<Option<Timestamp>, Fault> {
-    let row = sqlx::query(
+pub(super) async fn next_wakeup(pool: &Pool) -> Result<Option<Timestamp>, Fault> {
+    let row = query(
         "SELECT MIN(at) FROM (\
          SELECT MIN(deadline) AS at FROM machine WHERE deadline IS NOT NULL UNION ALL \
          SELECT MIN(due) AS at FROM effect e WHERE NOT EXISTS \
@@ -111,20 +106,20 @@ pub(super) async fn next_wakeup(pool: &AnyPool) -> Result<Option<Timestamp>, Fau
     )
     .fetch_one(pool)
     .await?;
-    Ok(row.try_get::<Option<i64>, _>(0)?.map(Timestamp))
+    Ok(row.try_get::<Option<i64>>(0)?.map(Timestamp))
 }
 
 const fn settled(rows: u64) -> Settled {
     if rows == 0 { Settled::Gone } else { Settled::Stored }
 }
 
-fn read(row: &AnyRow) -> Result<StoredEffect, Fault> {
+fn read(row: &Row) -> Result<StoredEffect, Fault> {
     Ok(StoredEffect {
-        id: u64::try_from(row.try_get::<i64, _>(0)?)?,
-        system_id: row.try_get::<&str, _>(1)?.parse()?,
+        id: u64::try_from(row.try_get::<i64>(0)?)?,
+        system_id: row.try_get::<&str>(1)?.parse()?,
         effect: serde_json::from_str(row.try_get(2)?)?,
         due: Timestamp(row.try_get(3)?),
-        attempts: u32::try_from(row.try_get::<i64, _>(4)?)?,
+        attempts: u32::try_from(row.try_get::<i64>(4)?)?,
         error: row.try_get(5)?,
     })
 }

@@ -1,6 +1,7 @@
 //! [`Store`] spelled out for the database.
 
 use std::future::Future;
+use std::sync::Arc;
 
 use maas_core::id::SystemId;
 use maas_core::machine::Machine;
@@ -26,20 +27,20 @@ impl SqlStore {
 }
 
 impl Store for SqlStore {
-    fn machine<'a>(&'a self, id: &'a SystemId) -> Pending<'a, Option<Machine>> {
-        self.read(machines::find(&self.pool, By::Id, id.as_str()))
+    fn machine<'a>(&'a self, id: &'a SystemId) -> Pending<'a, Option<Arc<Machine>>> {
+        self.read(machines::find(&self.pool, &self.recent, By::Id, id.as_str()))
     }
 
-    fn machine_by_token<'a>(&'a self, token_key: &'a str) -> Pending<'a, Option<Machine>> {
-        self.read(machines::find(&self.pool, By::Token, token_key))
+    fn machine_by_token<'a>(&'a self, token_key: &'a str) -> Pending<'a, Option<Arc<Machine>>> {
+        self.read(machines::find(&self.pool, &self.recent, By::Token, token_key))
     }
 
-    fn machine_by_mac<'a>(&'a self, mac: &'a str) -> Pending<'a, Option<Machine>> {
-        self.read(machines::find(&self.pool, By::Mac, mac))
+    fn machine_by_mac<'a>(&'a self, mac: &'a str) -> Pending<'a, Option<Arc<Machine>>> {
+        self.read(machines::find(&self.pool, &self.recent, By::Mac, mac))
     }
 
-    fn machine_by_uuid<'a>(&'a self, uuid: &'a str) -> Pending<'a, Option<Machine>> {
-        self.read(machines::find(&self.pool, By::Uuid, uuid))
+    fn machine_by_uuid<'a>(&'a self, uuid: &'a str) -> Pending<'a, Option<Arc<Machine>>> {
+        self.read(machines::find(&self.pool, &self.recent, By::Uuid, uuid))
     }
 
     fn machines<'a>(&'a self, filter: &'a MachineFilter) -> Pending<'a, Vec<Machine>> {
@@ -64,8 +65,13 @@ impl Store for SqlStore {
         Box::pin(async move { self.write(move |c| Box::pin(machines::add(c, new))).await? })
     }
 
-    fn commit(&self, change: Change) -> Pending<'_, Machine, CommitError> {
-        Box::pin(async move { self.write(move |c| Box::pin(machines::commit(c, change))).await? })
+    fn commit(&self, change: Change) -> Pending<'_, Arc<Machine>, CommitError> {
+        Box::pin(async move {
+            let committed = self.write(move |c| Box::pin(machines::commit(c, change))).await??;
+            let machine = Arc::new(committed);
+            machines::remember(&self.recent, &machine);
+            Ok(machine)
+        })
     }
 
     fn delete<'a>(&'a self, id: &'a SystemId, version: u64) -> Pending<'a, (), CommitError> {
@@ -271,8 +277,11 @@ impl Store for SqlStore {
 
     fn close(&self) -> Pending<'_, ()> {
         Box::pin(async move {
-            if let Writes::Queue(writer) = &self.writes {
-                writer.close().await;
+            match &self.writes {
+                #[cfg(feature = "sqlite")]
+                Writes::Queue(writer) => writer.close().await,
+                #[cfg(feature = "postgres")]
+                Writes::Pool => {}
             }
             self.pool.close().await;
             Ok(())

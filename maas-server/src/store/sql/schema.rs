@@ -1,9 +1,8 @@
 //! The tables, brought up to date step by step.
 
-use sqlx::{AnyConnection, AssertSqlSafe, Connection, Row};
-
 use super::Fault;
 use super::address::Dialect;
+use super::db::{Connection, query};
 
 /// The steps: number `n` leads from version `n - 1` to version `n`. A step that was released is
 /// never edited.
@@ -27,34 +26,31 @@ pub(super) enum Standing {
     },
 }
 
-/// Brings the tables up to date, in one transaction.
+/// Brings the tables up to date, in the transaction that is open on the connection.
 pub(super) async fn migrate(
-    connection: &mut AnyConnection,
+    connection: &mut Connection,
     dialect: Dialect,
 ) -> Result<Standing, Fault> {
-    let mut transaction = connection.begin_with(dialect.begin()).await?;
     if dialect == Dialect::Postgres {
-        sqlx::query(ADVISORY_LOCK).execute(&mut *transaction).await?;
+        query(ADVISORY_LOCK).fetch_all(&mut *connection).await?;
     }
-    sqlx::query("CREATE TABLE IF NOT EXISTS schema_version (version BIGINT NOT NULL)")
-        .execute(&mut *transaction)
+    query("CREATE TABLE IF NOT EXISTS schema_version (version BIGINT NOT NULL)")
+        .execute(connection)
         .await?;
-    let row = sqlx::query("SELECT COALESCE(MAX(version), 0) FROM schema_version")
-        .fetch_one(&mut *transaction)
+    let row = query("SELECT COALESCE(MAX(version), 0) FROM schema_version")
+        .fetch_one(&mut *connection)
         .await?;
-    let found = u64::try_from(row.try_get::<i64, _>(0)?)?;
+    let found = u64::try_from(row.try_get::<i64>(0)?)?;
     if found > VERSION {
-        transaction.rollback().await?;
         return Ok(Standing::Newer { found });
     }
     for (version, step) in (1u64..).zip(STEPS).skip(usize::try_from(found)?) {
         let text = step.replace("{BYTES}", dialect.bytes()).replace("{COUNTED}", dialect.counted());
-        sqlx::raw_sql(AssertSqlSafe(text)).execute(&mut *transaction).await?;
-        sqlx::query("INSERT INTO schema_version (version) VALUES ($1)")
+        connection.execute_all(text).await?;
+        query("INSERT INTO schema_version (version) VALUES ($1)")
             .bind(i64::try_from(version)?)
-            .execute(&mut *transaction)
+            .execute(connection)
             .await?;
     }
-    transaction.commit().await?;
     Ok(Standing::Current)
 }

@@ -1,21 +1,21 @@
 //! SQL text with numbered placeholders, for queries whose conditions vary.
 
-use sqlx::any::{Any, AnyArguments, AnyRow};
-use sqlx::{AnyPool, Arguments, AssertSqlSafe, Encode, Type};
+use std::borrow::Cow;
 
 use super::Fault;
+use super::db::{Pool, Query, Row, Value};
 
 /// A query in the making. The text comes from this program only, every value is bound.
-pub(super) struct Text {
+pub(super) struct Text<'q> {
     sql: String,
-    arguments: AnyArguments,
+    values: Vec<Value<'q>>,
     conditions: usize,
 }
 
-impl Text {
+impl<'q> Text<'q> {
     /// Begins with `SELECT … FROM …`.
     pub(super) fn new(sql: &'static str) -> Self {
-        Self { sql: sql.to_owned(), arguments: AnyArguments::default(), conditions: 0 }
+        Self { sql: sql.to_owned(), values: Vec::new(), conditions: 0 }
     }
 
     /// Adds text.
@@ -25,14 +25,11 @@ impl Text {
     }
 
     /// Adds a placeholder for `value`.
-    pub(super) fn bind<'v, T>(&mut self, value: T) -> Result<&mut Self, Fault>
-    where
-        T: Encode<'v, Any> + Type<Any>,
-    {
-        self.arguments.add(value)?;
+    pub(super) fn bind(&mut self, value: impl Into<Value<'q>>) -> &mut Self {
+        self.values.push(value.into());
         self.sql.push('$');
-        self.sql.push_str(&self.arguments.len().to_string());
-        Ok(self)
+        self.sql.push_str(&self.values.len().to_string());
+        self
     }
 
     /// Begins another condition; all must hold.
@@ -43,51 +40,61 @@ impl Text {
     }
 
     /// Adds `(v1, v2, …)`.
-    pub(super) fn list<'v, T>(&mut self, values: impl Iterator<Item = T>) -> Result<(), Fault>
-    where
-        T: Encode<'v, Any> + Type<Any>,
-    {
+    pub(super) fn list<T: Into<Value<'q>>>(&mut self, values: impl Iterator<Item = T>) {
         let mut separator = '(';
         for value in values {
             self.sql.push(separator);
-            self.bind(value)?;
+            self.bind(value);
             separator = ',';
         }
         self.sql.push(')');
-        Ok(())
     }
 
     /// Adds the condition that `column` (written `… IN`) is among the values, unless there are
     /// none.
-    pub(super) fn among<'v, T>(
+    pub(super) fn among<T: Into<Value<'q>>>(
         &mut self,
         column_in: &'static str,
         values: impl ExactSizeIterator<Item = T>,
-    ) -> Result<(), Fault>
-    where
-        T: Encode<'v, Any> + Type<Any>,
-    {
-        if values.len() == 0 {
-            return Ok(());
+    ) {
+        if values.len() > 0 {
+            self.and().push(column_in);
+            self.list(values);
         }
-        self.and().push(column_in);
-        self.list(values)
     }
 
-    /// The text and its values.
-    pub(super) fn into_parts(self) -> (String, AnyArguments) {
-        (self.sql, self.arguments)
+    /// The query.
+    pub(super) fn end(self) -> Query<'q> {
+        Query::composed(self.sql, self.values)
     }
 
-    /// All rows.
-    pub(super) async fn fetch(self, pool: &AnyPool) -> Result<Vec<AnyRow>, Fault> {
-        Ok(sqlx::query_with(AssertSqlSafe(self.sql), self.arguments).fetch_all(pool).await?)
+    /// What `read` makes of every row.
+    pub(super) async fn fetch<T: Send + 'static>(
+        self,
+        pool: &Pool,
+        read: fn(&Row) -> Result<T, Fault>,
+    ) -> Result<Vec<T>, Fault> {
+        self.end().fetch_many(pool, read).await
     }
 }
 
 /// A text as both databases can store it: PostgreSQL knows no zero byte.
-pub(super) fn clean(text: &str) -> String {
-    text.replace('\0', "\u{fffd}")
+pub(super) fn clean(text: &str) -> Cow<'_, str> {
+    if text.contains('\0') {
+        Cow::Owned(text.replace('\0', "\u{fffd}"))
+    } else {
+        Cow::Borrowed(text)
+    }
+}
+
+/// A text as it is searched for in any case.
+pub(super) fn lower(text: &str) -> Cow<'_, str> {
+    let text = clean(text);
+    if text.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        Cow::Owned(text.to_ascii_lowercase())
+    } else {
+        text
+    }
 }
 
 /// A count or number as the database keeps it; what is too large names nothing there.

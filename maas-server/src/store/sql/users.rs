@@ -1,20 +1,18 @@
 //! Users, API keys and SSH keys.
 
-use sqlx::any::AnyRow;
-use sqlx::{AnyConnection, AnyPool, Row};
-
 use maas_core::machine::Role;
 use maas_core::secret::Secret;
 use maas_core::time::Timestamp;
 
+use super::db::{Connection, Pool, Row, query};
 use super::text::{clean, number};
 use super::{Fault, Worked};
 use crate::store::account::{ApiKey, SshKey, User};
 use crate::store::error::AccountError;
 
 /// Creates a user.
-pub(super) async fn create(connection: &mut AnyConnection, user: User) -> Worked<(), AccountError> {
-    let inserted = sqlx::query(
+pub(super) async fn create(connection: &mut Connection, user: User) -> Worked<(), AccountError> {
+    let inserted = query(
         "INSERT INTO account (username, email, role, password_hash, created) \
          VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING",
     )
@@ -25,45 +23,42 @@ pub(super) async fn create(connection: &mut AnyConnection, user: User) -> Worked
     .bind(user.created.0)
     .execute(connection)
     .await?;
-    if inserted.rows_affected() == 0 {
+    if inserted == 0 {
         return Ok(Err(AccountError::Exists { what: format!("user {:?}", user.username) }));
     }
     Ok(Ok(()))
 }
 
 /// Replaces a user.
-pub(super) async fn update(connection: &mut AnyConnection, user: User) -> Worked<(), AccountError> {
-    let updated = sqlx::query(
-        "UPDATE account SET email = $2, role = $3, password_hash = $4 WHERE username = $1",
-    )
-    .bind(clean(&user.username))
-    .bind(clean(&user.email))
-    .bind(role(user.role))
-    .bind(clean(user.password_hash.expose()))
-    .execute(connection)
-    .await?;
-    if updated.rows_affected() == 0 {
+pub(super) async fn update(connection: &mut Connection, user: User) -> Worked<(), AccountError> {
+    let updated =
+        query("UPDATE account SET email = $2, role = $3, password_hash = $4 WHERE username = $1")
+            .bind(clean(&user.username))
+            .bind(clean(&user.email))
+            .bind(role(user.role))
+            .bind(clean(user.password_hash.expose()))
+            .execute(connection)
+            .await?;
+    if updated == 0 {
         return Ok(Err(AccountError::NoUser { username: user.username }));
     }
     Ok(Ok(()))
 }
 
 /// One user.
-pub(super) async fn find(pool: &AnyPool, username: &str) -> Result<Option<User>, Fault> {
-    sqlx::query(
-        "SELECT username, email, role, password_hash, created FROM account WHERE username = $1",
-    )
-    .bind(clean(username))
-    .fetch_optional(pool)
-    .await?
-    .as_ref()
-    .map(read)
-    .transpose()
+pub(super) async fn find(pool: &Pool, username: &str) -> Result<Option<User>, Fault> {
+    query("SELECT username, email, role, password_hash, created FROM account WHERE username = $1")
+        .bind(clean(username))
+        .fetch_optional(pool)
+        .await?
+        .as_ref()
+        .map(read)
+        .transpose()
 }
 
 /// All users.
-pub(super) async fn list(pool: &AnyPool) -> Result<Vec<User>, Fault> {
-    let rows = sqlx::query("SELECT username, email, role, password_hash, created FROM account")
+pub(super) async fn list(pool: &Pool) -> Result<Vec<User>, Fault> {
+    let rows = query("SELECT username, email, role, password_hash, created FROM account")
         .fetch_all(pool)
         .await?;
     let mut users = rows.iter().map(read).collect::<Result<Vec<_>, Fault>>()?;
@@ -73,18 +68,18 @@ pub(super) async fn list(pool: &AnyPool) -> Result<Vec<User>, Fault> {
 }
 
 /// Deletes a user with the keys.
-pub(super) async fn delete(connection: &mut AnyConnection, username: &str) -> Result<bool, Fault> {
-    let deleted = sqlx::query("DELETE FROM account WHERE username = $1")
+pub(super) async fn delete(connection: &mut Connection, username: &str) -> Result<bool, Fault> {
+    let deleted = query("DELETE FROM account WHERE username = $1")
         .bind(clean(username))
         .execute(connection)
         .await?;
-    Ok(deleted.rows_affected() > 0)
+    Ok(deleted > 0)
 }
 
 /// Whether there is a user; on PostgreSQL it then stays until the transaction ends, by the
 /// foreign key of what is inserted next.
-async fn exists(connection: &mut AnyConnection, username: &str) -> Result<bool, Fault> {
-    let row = sqlx::query("SELECT 1 FROM account WHERE username = $1")
+async fn exists(connection: &mut Connection, username: &str) -> Result<bool, Fault> {
+    let row = query("SELECT 1 FROM account WHERE username = $1")
         .bind(clean(username))
         .fetch_optional(connection)
         .await?;
@@ -93,13 +88,13 @@ async fn exists(connection: &mut AnyConnection, username: &str) -> Result<bool, 
 
 /// Creates an API key.
 pub(super) async fn create_api_key(
-    connection: &mut AnyConnection,
+    connection: &mut Connection,
     key: ApiKey,
 ) -> Worked<(), AccountError> {
     if !exists(connection, &key.username).await? {
         return Ok(Err(AccountError::NoUser { username: key.username }));
     }
-    let inserted = sqlx::query(
+    let inserted = query(
         "INSERT INTO api_key (token_key, consumer_key, token_secret, name, username) \
          VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING",
     )
@@ -110,15 +105,15 @@ pub(super) async fn create_api_key(
     .bind(clean(&key.username))
     .execute(connection)
     .await?;
-    if inserted.rows_affected() == 0 {
+    if inserted == 0 {
         return Ok(Err(AccountError::Exists { what: "the API key".to_owned() }));
     }
     Ok(Ok(()))
 }
 
 /// The API key with this token key.
-pub(super) async fn api_key(pool: &AnyPool, token_key: &str) -> Result<Option<ApiKey>, Fault> {
-    sqlx::query(
+pub(super) async fn api_key(pool: &Pool, token_key: &str) -> Result<Option<ApiKey>, Fault> {
+    query(
         "SELECT consumer_key, token_key, token_secret, name, username FROM api_key \
          WHERE token_key = $1",
     )
@@ -131,8 +126,8 @@ pub(super) async fn api_key(pool: &AnyPool, token_key: &str) -> Result<Option<Ap
 }
 
 /// The API keys of a user.
-pub(super) async fn api_keys(pool: &AnyPool, username: &str) -> Result<Vec<ApiKey>, Fault> {
-    sqlx::query(
+pub(super) async fn api_keys(pool: &Pool, username: &str) -> Result<Vec<ApiKey>, Fault> {
+    query(
         "SELECT consumer_key, token_key, token_secret, name, username FROM api_key \
          WHERE username = $1 ORDER BY id",
     )
@@ -146,39 +141,39 @@ pub(super) async fn api_keys(pool: &AnyPool, username: &str) -> Result<Vec<ApiKe
 
 /// Renames an API key.
 pub(super) async fn rename_api_key(
-    connection: &mut AnyConnection,
+    connection: &mut Connection,
     token_key: &str,
     name: &str,
 ) -> Result<bool, Fault> {
-    let updated = sqlx::query("UPDATE api_key SET name = $2 WHERE token_key = $1")
+    let updated = query("UPDATE api_key SET name = $2 WHERE token_key = $1")
         .bind(clean(token_key))
         .bind(clean(name))
         .execute(connection)
         .await?;
-    Ok(updated.rows_affected() > 0)
+    Ok(updated > 0)
 }
 
 /// Deletes an API key.
 pub(super) async fn delete_api_key(
-    connection: &mut AnyConnection,
+    connection: &mut Connection,
     token_key: &str,
 ) -> Result<bool, Fault> {
-    let deleted = sqlx::query("DELETE FROM api_key WHERE token_key = $1")
+    let deleted = query("DELETE FROM api_key WHERE token_key = $1")
         .bind(clean(token_key))
         .execute(connection)
         .await?;
-    Ok(deleted.rows_affected() > 0)
+    Ok(deleted > 0)
 }
 
 /// Adds an SSH key.
 pub(super) async fn create_ssh_key(
-    connection: &mut AnyConnection,
+    connection: &mut Connection,
     key: SshKey,
 ) -> Worked<u64, AccountError> {
     if !exists(connection, &key.username).await? {
         return Ok(Err(AccountError::NoUser { username: key.username }));
     }
-    let inserted = sqlx::query(
+    let inserted = query(
         "INSERT INTO ssh_key (username, line, source) VALUES ($1, $2, $3) \
          ON CONFLICT DO NOTHING RETURNING id",
     )
@@ -188,14 +183,14 @@ pub(super) async fn create_ssh_key(
     .fetch_optional(connection)
     .await?;
     match inserted {
-        Some(row) => Ok(Ok(u64::try_from(row.try_get::<i64, _>(0)?)?)),
+        Some(row) => Ok(Ok(u64::try_from(row.try_get::<i64>(0)?)?)),
         None => Ok(Err(AccountError::Exists { what: "the SSH key".to_owned() })),
     }
 }
 
 /// One SSH key.
-pub(super) async fn ssh_key(pool: &AnyPool, id: u64) -> Result<Option<SshKey>, Fault> {
-    sqlx::query("SELECT id, username, line, source FROM ssh_key WHERE id = $1")
+pub(super) async fn ssh_key(pool: &Pool, id: u64) -> Result<Option<SshKey>, Fault> {
+    query("SELECT id, username, line, source FROM ssh_key WHERE id = $1")
         .bind(number(id))
         .fetch_optional(pool)
         .await?
@@ -205,8 +200,8 @@ pub(super) async fn ssh_key(pool: &AnyPool, id: u64) -> Result<Option<SshKey>, F
 }
 
 /// The SSH keys of a user.
-pub(super) async fn ssh_keys(pool: &AnyPool, username: &str) -> Result<Vec<SshKey>, Fault> {
-    sqlx::query("SELECT id, username, line, source FROM ssh_key WHERE username = $1 ORDER BY id")
+pub(super) async fn ssh_keys(pool: &Pool, username: &str) -> Result<Vec<SshKey>, Fault> {
+    query("SELECT id, username, line, source FROM ssh_key WHERE username = $1 ORDER BY id")
         .bind(clean(username))
         .fetch_all(pool)
         .await?
@@ -216,12 +211,10 @@ pub(super) async fn ssh_keys(pool: &AnyPool, username: &str) -> Result<Vec<SshKe
 }
 
 /// Deletes an SSH key.
-pub(super) async fn delete_ssh_key(connection: &mut AnyConnection, id: u64) -> Result<bool, Fault> {
-    let deleted = sqlx::query("DELETE FROM ssh_key WHERE id = $1")
-        .bind(number(id))
-        .execute(connection)
-        .await?;
-    Ok(deleted.rows_affected() > 0)
+pub(super) async fn delete_ssh_key(connection: &mut Connection, id: u64) -> Result<bool, Fault> {
+    let deleted =
+        query("DELETE FROM ssh_key WHERE id = $1").bind(number(id)).execute(connection).await?;
+    Ok(deleted > 0)
 }
 
 const fn role(role: Role) -> &'static str {
@@ -231,8 +224,8 @@ const fn role(role: Role) -> &'static str {
     }
 }
 
-fn read(row: &AnyRow) -> Result<User, Fault> {
-    let role = match row.try_get::<&str, _>(2)? {
+fn read(row: &Row) -> Result<User, Fault> {
+    let role = match row.try_get::<&str>(2)? {
         "admin" => Role::Admin,
         "user" => Role::User,
         other => return Err(format!("unknown role {other:?}").into()),
@@ -246,7 +239,7 @@ fn read(row: &AnyRow) -> Result<User, Fault> {
     })
 }
 
-fn read_api_key(row: &AnyRow) -> Result<ApiKey, Fault> {
+fn read_api_key(row: &Row) -> Result<ApiKey, Fault> {
     Ok(ApiKey {
         consumer_key: row.try_get(0)?,
         token_key: row.try_get(1)?,
@@ -256,9 +249,9 @@ fn read_api_key(row: &AnyRow) -> Result<ApiKey, Fault> {
     })
 }
 
-fn read_ssh_key(row: &AnyRow) -> Result<SshKey, Fault> {
+fn read_ssh_key(row: &Row) -> Result<SshKey, Fault> {
     Ok(SshKey {
-        id: u64::try_from(row.try_get::<i64, _>(0)?)?,
+        id: u64::try_from(row.try_get::<i64>(0)?)?,
         username: row.try_get(1)?,
         key: row.try_get(2)?,
         source: row.try_get(3)?,

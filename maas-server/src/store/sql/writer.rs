@@ -4,30 +4,48 @@
 //! the next commit. Each caller is answered only after the commit that carries its work.
 
 use std::future::Future;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::{Mutex, PoisonError};
 
-use sqlx::{AnyConnection, Connection};
+use futures_util::FutureExt;
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::JoinHandle;
 
-use super::address::Address;
-use super::{Fault, Worked};
+use super::address::Dialect;
+use super::db::{Connection, DbError, file, query};
+use super::schema::{self, Standing};
+use super::{Fault, Worked, Working};
 use crate::store::error::Cause;
 
 /// Work that waits; more callers wait for a place.
 const QUEUE: usize = 1024;
 
-/// The largest number of pieces in one transaction.
-pub(super) const BATCH: usize = 512;
-
-/// A future of the outcome of work on a connection.
-pub(super) type Working<'c, T, R> = Pin<Box<dyn Future<Output = Worked<T, R>> + Send + 'c>>;
-
-/// The queue's end that callers hold, and the task behind it.
+/// The queue's end that callers hold, and the end of the thread behind it.
 pub(super) struct Writer {
     queue: Mutex<Option<mpsc::Sender<Box<dyn Job>>>>,
-    task: Mutex<Option<JoinHandle<()>>>,
+    ended: Mutex<Option<oneshot::Receiver<()>>>,
+}
+
+/// Opens a file and brings its tables up to date, on a thread that may wait for other processes.
+pub(super) async fn open(file: &Path) -> Result<(Connection, Standing), Fault> {
+    let file = file.to_owned();
+    let work = tokio::task::spawn_blocking(move || {
+        let mut connection = Connection::File(file::Connection::open(&file)?);
+        let standing = at_once(async {
+            execute(&mut connection, "BEGIN IMMEDIATE").await?;
+            let standing = schema::migrate(&mut connection, Dialect::Sqlite).await;
+            let keep = matches!(standing, Ok(Standing::Current));
+            execute(&mut connection, if keep { "COMMIT" } else { "ROLLBACK" }).await?;
+            standing
+        })?;
+        Ok((connection, standing))
+    });
+    work.await?
+}
+
+/// The outcome of work on a file, which never waits for anything but the disk.
+fn at_once<T>(work: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault> {
+    work.now_or_never().ok_or("work on a file waits for nothing else")?
 }
 
 /// Why work was not answered by its own outcome.
@@ -40,10 +58,19 @@ pub(super) enum Unwritten {
 
 impl Writer {
     /// Starts the writer on its connection; it ends when the `Writer` is closed or dropped.
-    pub(super) fn start(address: Address, connection: AnyConnection, batch: usize) -> Self {
+    pub(super) fn start(
+        file: PathBuf,
+        connection: Connection,
+        batch: usize,
+    ) -> std::io::Result<Self> {
         let (sender, receiver) = mpsc::channel(QUEUE);
-        let task = tokio::spawn(serve(address, connection, receiver, batch));
-        Self { queue: Mutex::new(Some(sender)), task: Mutex::new(Some(task)) }
+        let (tell, ended) = oneshot::channel();
+        std::thread::Builder::new().name("maas-store".to_owned()).spawn(move || {
+            serve(&file, connection, receiver, batch);
+            // Nobody may wait for it.
+            let _ = tell.send(());
+        })?;
+        Ok(Self { queue: Mutex::new(Some(sender)), ended: Mutex::new(Some(ended)) })
     }
 
     /// Queues work and waits until it is committed, or refused and undone.
@@ -51,7 +78,7 @@ impl Writer {
     where
         T: Send + 'static,
         R: Send + 'static,
-        F: for<'c> FnOnce(&'c mut AnyConnection) -> Working<'c, T, R> + Send + 'static,
+        F: for<'c> FnOnce(&'c mut Connection) -> Working<'c, T, R> + Send + 'static,
     {
         let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let queue = queue.ok_or(Unwritten::Closed)?;
@@ -65,10 +92,10 @@ impl Writer {
     /// Carries out what is queued, closes the connection and waits for all that.
     pub(super) async fn close(&self) {
         drop(self.queue.lock().unwrap_or_else(PoisonError::into_inner).take());
-        let task = self.task.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(task) = task {
-            // It fails only when the runtime is being torn down.
-            let _ = task.await;
+        let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(ended) = ended {
+            // It fails only when the thread is gone, which is what is waited for.
+            let _ = ended.await;
         }
     }
 }
@@ -88,7 +115,7 @@ trait Job: Send {
     /// Does the work.
     fn run<'c>(
         &'c mut self,
-        connection: &'c mut AnyConnection,
+        connection: &'c mut Connection,
     ) -> Pin<Box<dyn Future<Output = Verdict> + Send + 'c>>;
 
     /// Answers the caller, once the fate of the transaction is known.
@@ -105,11 +132,11 @@ impl<T, R, F> Job for Piece<T, R, F>
 where
     T: Send + 'static,
     R: Send + 'static,
-    F: for<'c> FnOnce(&'c mut AnyConnection) -> Working<'c, T, R> + Send + 'static,
+    F: for<'c> FnOnce(&'c mut Connection) -> Working<'c, T, R> + Send + 'static,
 {
     fn run<'c>(
         &'c mut self,
-        connection: &'c mut AnyConnection,
+        connection: &'c mut Connection,
     ) -> Pin<Box<dyn Future<Output = Verdict> + Send + 'c>> {
         Box::pin(async move {
             let Some(work) = self.work.take() else { return Verdict::Nothing };
@@ -137,25 +164,25 @@ where
     }
 }
 
-async fn serve(
-    address: Address,
-    connection: AnyConnection,
+fn serve(
+    file: &Path,
+    connection: Connection,
     mut queue: mpsc::Receiver<Box<dyn Job>>,
     limit: usize,
 ) {
     let mut connection = Some(connection);
     let mut batch = Vec::with_capacity(limit);
-    while queue.recv_many(&mut batch, limit).await > 0 {
+    while queue.blocking_recv_many(&mut batch, limit) > 0 {
         let committed = match &mut connection {
-            Some(open) => commit(open, &mut batch).await,
-            None => match address.connect().await {
-                Ok(open) => commit(connection.insert(open), &mut batch).await,
+            Some(open) => commit(open, &mut batch),
+            None => match file::Connection::open(file) {
+                Ok(open) => commit(connection.insert(Connection::File(open)), &mut batch),
                 Err(fault) => Err(fault),
             },
         };
         let failed = committed.err().map(|fault| Cause::of(&*fault));
         if let Some(cause) = &failed {
-            tracing::warn!(database = %address.label(), %cause, "the database refused a commit");
+            tracing::warn!(database = %file.display(), %cause, "the database refused a commit");
             // Nobody knows what state the connection is in: the next batch takes a new one.
             connection = None;
         }
@@ -163,24 +190,24 @@ async fn serve(
             job.answer(failed.as_ref().map_or(Ok(()), Err));
         }
     }
-    if let Some(open) = connection
-        && let Err(error) = open.close().await
+    if let Some(Connection::File(open)) = connection
+        && let Err(error) = open.close()
     {
-        tracing::warn!(database = %address.label(), %error, "the database did not close cleanly");
+        tracing::warn!(database = %file.display(), %error, "the database did not close cleanly");
     }
 }
 
 /// Carries out a batch in one transaction; a piece that fails is undone alone.
-async fn commit(connection: &mut AnyConnection, batch: &mut [Box<dyn Job>]) -> Result<(), Fault> {
-    let result = attempt(connection, batch).await;
+fn commit(connection: &mut Connection, batch: &mut [Box<dyn Job>]) -> Result<(), Fault> {
+    let result = at_once(attempt(connection, batch));
     if result.is_err() {
         // The connection is given up anyway.
-        let _ = execute(connection, "ROLLBACK").await;
+        let _ = at_once(async { Ok(execute(connection, "ROLLBACK").await?) });
     }
     result
 }
 
-async fn attempt(connection: &mut AnyConnection, batch: &mut [Box<dyn Job>]) -> Result<(), Fault> {
+async fn attempt(connection: &mut Connection, batch: &mut [Box<dyn Job>]) -> Result<(), Fault> {
     execute(connection, "BEGIN IMMEDIATE").await?;
     let mut kept = 0;
     for job in batch {
@@ -192,10 +219,11 @@ async fn attempt(connection: &mut AnyConnection, batch: &mut [Box<dyn Job>]) -> 
         }
         execute(connection, "RELEASE piece").await?;
     }
-    execute(connection, if kept > 0 { "COMMIT" } else { "ROLLBACK" }).await
+    execute(connection, if kept > 0 { "COMMIT" } else { "ROLLBACK" }).await?;
+    Ok(())
 }
 
-async fn execute(connection: &mut AnyConnection, statement: &'static str) -> Result<(), Fault> {
-    sqlx::query(statement).execute(connection).await?;
+async fn execute(connection: &mut Connection, statement: &'static str) -> Result<(), DbError> {
+    query(statement).execute(connection).await?;
     Ok(())
 }

@@ -1,0 +1,81 @@
+//! Machines that were asked for a moment ago, already parsed.
+//!
+//! Nothing here is believed by itself: whoever uses one has asked the database whether that
+//! version is still the present one.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use maas_core::machine::Machine;
+
+use super::machines::By;
+
+/// How many ways to a machine each of the two generations has; a machine with some disks and
+/// interfaces takes about 30 KB.
+const GENERATION: usize = 256;
+
+type Ways = HashMap<(By, String), Arc<Machine>>;
+
+/// A cache of two generations: what the young one has no room for becomes old, and what nobody
+/// asked for since is forgotten with it.
+#[derive(Debug, Default)]
+pub(super) struct Recent(Mutex<Generations>);
+
+#[derive(Debug, Default)]
+struct Generations {
+    young: Ways,
+    old: Ways,
+}
+
+impl Recent {
+    /// The machine that this led to.
+    pub(super) fn known(&self, by: By, value: &str) -> Option<Arc<Machine>> {
+        let way = (by, value.to_owned());
+        let mut generations = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(machine) = generations.young.get(&way) {
+            return Some(Arc::clone(machine));
+        }
+        let machine = generations.old.remove(&way)?;
+        generations.keep(way, Arc::clone(&machine));
+        Some(machine)
+    }
+
+    /// Remembers what this led to.
+    pub(super) fn keep(&self, by: By, value: &str, machine: &Arc<Machine>) {
+        let way = (by, value.to_owned());
+        let mut generations = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        generations.keep(way, Arc::clone(machine));
+    }
+}
+
+impl Generations {
+    fn keep(&mut self, way: (By, String), machine: Arc<Machine>) {
+        if self.young.len() >= GENERATION && !self.young.contains_key(&way) {
+            self.old = std::mem::take(&mut self.young);
+        }
+        self.young.insert(way, machine);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+    use crate::store::conformance::sample;
+
+    #[test]
+    fn what_is_asked_for_stays_and_the_room_is_bounded() {
+        let recent = Recent::default();
+        let favourite = Arc::new(sample(0));
+        recent.keep(By::Id, "favourite", &favourite);
+        for number in 0..GENERATION * 3 {
+            recent.keep(By::Mac, &number.to_string(), &favourite);
+            assert_eq!(recent.known(By::Id, "favourite").unwrap().version, favourite.version);
+        }
+        assert_eq!(recent.known(By::Mac, "0"), None);
+        assert_eq!(recent.known(By::Token, "favourite"), None);
+        let generations = recent.0.lock().unwrap();
+        assert!(generations.young.len() <= GENERATION && generations.old.len() <= GENERATION);
+    }
+}
