@@ -1,12 +1,12 @@
 //! What a machine's cloud-init and curtin reported in its present run, and what it means.
 //!
 //! Reports come in tens within a second. They are gathered in memory and stored when something was
-//! reported that people ask for: a top level, a stage of curtin, a failure. A crash loses the
-//! trifles since then, and nothing else.
+//! reported that people ask for: a top level, a stage of curtin, a failure, and then in one
+//! transaction with what follows from it. A crash loses the trifles since then, and nothing else.
 
-use std::borrow::Cow;
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::collections::hash_map::Entry;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use maas_core::commission::result::ScriptType;
 use maas_core::explain::{Explanation, Failure, Outcome, Reported, Stage, explain};
@@ -14,47 +14,48 @@ use maas_core::id::SystemId;
 use maas_core::machine::event::{Report, ReportPhase};
 use maas_core::machine::{Machine, Status};
 use maas_core::time::Timestamp;
-use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::api::view::script_result;
 use crate::region::Region;
-use crate::store::{Document, StoreError, Stream};
+use crate::store::{KEPT_REPORTS, RunReport, StoreError, Stream};
 
-/// The most reports that are kept of one run, and how many of its first.
-const MOST: usize = 600;
-const FIRST: usize = 100;
 /// The longest name and sentence that are kept, in characters.
 const NAME: usize = 200;
 const SENTENCE: usize = 500;
 /// Machines whose trails are kept in memory.
 const MOST_MACHINES: usize = 4096;
+/// The most reports that wait to be stored with one that people ask for.
+const MOST_WAITING: usize = 256;
+/// How many of a run's first and last reports are kept.
+const FIRST: usize = KEPT_REPORTS.0 as usize;
+const LAST: usize = KEPT_REPORTS.1 as usize;
 
 /// The reports of one run of one machine, in the order in which they came.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Trail {
-    /// The machine.
-    pub system_id: SystemId,
+#[derive(Debug, Clone, PartialEq)]
+struct Trail {
     /// Which run it was; another one begins a new trail.
-    pub run: String,
-    /// The reports.
-    pub reports: Vec<Reported>,
-    /// How many were left out in the middle.
-    pub left_out: u64,
-}
-
-impl Document for Trail {
-    const KIND: &'static str = "report-trail";
-
-    fn key(&self) -> Option<Cow<'_, str>> {
-        Some(Cow::Borrowed(self.system_id.as_str()))
-    }
+    run: String,
+    /// The first and the last of the reports.
+    reports: Vec<Reported>,
+    /// How many there were.
+    count: u64,
+    /// Those that are not stored.
+    waiting: Vec<RunReport>,
 }
 
 impl Trail {
-    fn new(machine: &Machine) -> Self {
-        let (system_id, run) = (machine.system_id.clone(), run(machine));
-        Self { system_id, run, reports: Vec::new(), left_out: 0 }
+    fn new(run: String) -> Self {
+        Self { run, reports: Vec::new(), count: 0, waiting: Vec::new() }
+    }
+
+    /// The trail that was stored.
+    fn stored(reports: Vec<RunReport>) -> Option<Self> {
+        let last = reports.last()?;
+        let (run, count) = (last.run.clone(), last.number + 1);
+        let mut trail = Self { count, ..Self::new(run) };
+        reports.into_iter().for_each(|one| trail.keep(one.reported));
+        Some(trail)
     }
 
     fn push(&mut self, at: Timestamp, report: &Report) {
@@ -65,11 +66,18 @@ impl Trail {
             description: clipped(&report.description, SENTENCE),
             phase: report.phase,
         };
-        if self.reports.len() >= MOST {
+        let reported = Reported { at, report };
+        let (run, number) = (self.run.clone(), self.count);
+        self.count += 1;
+        self.waiting.push(RunReport { run, number, reported: reported.clone() });
+        self.keep(reported);
+    }
+
+    fn keep(&mut self, reported: Reported) {
+        if self.reports.len() >= FIRST + LAST {
             self.reports.remove(FIRST);
-            self.left_out += 1;
         }
-        self.reports.push(Reported { at, report });
+        self.reports.push(reported);
     }
 }
 
@@ -77,55 +85,80 @@ impl Trail {
 #[derive(Debug, Default)]
 pub struct Trails(Mutex<HashMap<SystemId, Trail>>);
 
-/// Takes a report in. What is worth it is durable when this returns.
+/// Takes a report in. Gives back what is to be stored together with what follows from the report:
+/// nothing, when it can wait for the next one.
 ///
 /// # Errors
 ///
-/// The database's failure; the report is kept in memory then.
+/// The database's failure.
 pub(crate) async fn record(
     region: &Region,
     machine: &Machine,
     at: Timestamp,
     report: &Report,
-) -> Result<Trail, StoreError> {
+) -> Result<Vec<RunReport>, StoreError> {
     if !region.trails.has(machine) {
         // The first since this server started.
-        let stored = region.store.by_key::<Trail>(machine.system_id.as_str()).await?;
-        region.trails.take(machine, stored.map(|stored| stored.value));
+        let stored = region.store.reports(&machine.system_id).await?;
+        region.trails.take(machine, Trail::stored(stored));
     }
-    let trail = region.trails.push(machine, at, report);
-    if is_worth_storing(report)
-        && let Err(error) = region.store.put(trail.clone()).await
-    {
-        // The next one is stored with it.
-        tracing::warn!(system_id = %machine.system_id, %error, "reports not stored");
-    }
-    Ok(trail)
+    Ok(region.trails.push(machine, at, report))
 }
 
 impl Trails {
+    fn all(&self) -> MutexGuard<'_, HashMap<SystemId, Trail>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn has(&self, machine: &Machine) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).contains_key(&machine.system_id)
+        self.all().contains_key(&machine.system_id)
     }
 
     fn take(&self, machine: &Machine, stored: Option<Trail>) {
-        let mut trails = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut trails = self.all();
         if trails.len() >= MOST_MACHINES {
             trails.clear();
         }
         let id = machine.system_id.clone();
-        trails.entry(id).or_insert_with(|| stored.unwrap_or_else(|| Trail::new(machine)));
+        trails.entry(id).or_insert_with(|| stored.unwrap_or_else(|| Trail::new(run(machine))));
     }
 
-    fn push(&self, machine: &Machine, at: Timestamp, report: &Report) -> Trail {
-        let mut trails = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let trail = trails.entry(machine.system_id.clone()).or_insert_with(|| Trail::new(machine));
-        if trail.run != run(machine) {
-            *trail = Trail::new(machine);
+    fn push(&self, machine: &Machine, at: Timestamp, report: &Report) -> Vec<RunReport> {
+        let (run, mut trails) = (run(machine), self.all());
+        let trail = match trails.entry(machine.system_id.clone()) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(place) => place.insert(Trail::new(run.clone())),
+        };
+        if trail.run != run {
+            *trail = Trail::new(run);
         }
         trail.push(at, report);
-        trail.clone()
+        if is_worth_storing(report) || trail.waiting.len() >= MOST_WAITING {
+            std::mem::take(&mut trail.waiting)
+        } else {
+            Vec::new()
+        }
     }
+
+    /// Takes back what could not be stored: it is stored with the next one.
+    pub(crate) fn take_back(&self, id: &SystemId, mut reports: Vec<RunReport>) {
+        if let Some(trail) = self.all().get_mut(id) {
+            reports.retain(|report| report.run == trail.run);
+            reports.append(&mut trail.waiting);
+            trail.waiting = reports;
+        }
+    }
+
+    /// The reports of a machine's run, if they are in memory.
+    fn reports(&self, id: &SystemId) -> Option<Vec<Reported>> {
+        self.all().get(id).map(|trail| trail.reports.clone())
+    }
+}
+
+/// Why the run failed, by its reports and the log that came with the last one.
+pub(crate) fn failure(region: &Region, machine: &Machine, log: Option<&str>) -> Option<Failure> {
+    let reports = region.trails.reports(&machine.system_id)?;
+    explain(&reports, log).failure
 }
 
 fn is_worth_storing(report: &Report) -> bool {
@@ -159,18 +192,13 @@ pub(crate) async fn explanation(
     region: &Region,
     machine: &Machine,
 ) -> Result<Explanation, StoreError> {
-    let open = {
-        let trails = region.trails.0.lock().unwrap_or_else(PoisonError::into_inner);
-        trails.get(&machine.system_id).cloned()
-    };
-    let trail = match open {
-        Some(trail) => Some(trail),
+    let reports = match region.trails.reports(&machine.system_id) {
+        Some(reports) => reports,
         None => {
-            let stored = region.store.by_key::<Trail>(machine.system_id.as_str()).await?;
-            stored.map(|stored| stored.value)
+            let stored = region.store.reports(&machine.system_id).await?;
+            Trail::stored(stored).map(|trail| trail.reports).unwrap_or_default()
         }
     };
-    let reports = trail.map(|trail| trail.reports).unwrap_or_default();
     Ok(explain(&reports, log(region, machine).await?.as_deref()))
 }
 
@@ -185,12 +213,8 @@ async fn log(region: &Region, machine: &Machine) -> Result<Option<String>, Store
 }
 
 /// Forgets a machine that is deleted.
-pub(crate) async fn forget(region: &Region, id: &SystemId) -> Result<(), StoreError> {
-    region.trails.0.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
-    if let Some(stored) = region.store.by_key::<Trail>(id.as_str()).await? {
-        region.store.remove::<Trail>(stored.id, stored.version).await.ok();
-    }
-    Ok(())
+pub(crate) fn forget(region: &Region, id: &SystemId) {
+    region.trails.all().remove(id);
 }
 
 /// A failure in one sentence, for messages and the history.

@@ -212,9 +212,7 @@ pub(super) async fn remove(region: Arc<Region>, request: Request) -> Result<Repl
         match region.store.delete(&machine.system_id, machine.version).await {
             Ok(()) => {
                 crate::devices::machine_deleted(&region, &machine).await?;
-                crate::trail::forget(&region, &machine.system_id)
-                    .await
-                    .map_err(Problem::internal)?;
+                crate::trail::forget(&region, &machine.system_id);
                 return Ok(Reply::no_content());
             }
             Err(crate::store::CommitError::Conflict { .. }) => {}

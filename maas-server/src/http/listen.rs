@@ -149,8 +149,7 @@ impl Listener {
             _ => BindError::Other { address, source },
         };
         let socket = TcpListener::bind(address).await.map_err(failed)?;
-        let address = socket.local_addr().map_err(failed)?;
-        Ok(Self { socket, address })
+        Self::from_tokio(socket).map_err(failed)
     }
 
     /// Takes over a socket that listens already (socket activation).
@@ -159,6 +158,8 @@ impl Listener {
     /// When the system does not tell its address.
     pub fn from_tokio(socket: TcpListener) -> io::Result<Self> {
         let address = socket.local_addr()?;
+        // Every connection inherits it.
+        rustix::net::sockopt::set_tcp_nodelay(&socket, true)?;
         Ok(Self { socket, address })
     }
 
@@ -205,9 +206,10 @@ impl Listener {
                 }
             };
             let (api, stop) = (Arc::clone(&api), stop.clone());
+            let local = (!self.address.ip().is_unspecified()).then_some(self.address);
             tasks.spawn(async move {
                 let _slot = slot;
-                serve_tcp(api, stream, peer, options, stop).await;
+                serve_tcp(api, stream, (peer, local), options, stop).await;
             });
         }
         drop(self.socket);
@@ -234,16 +236,13 @@ fn report(ended: Result<(), tokio::task::JoinError>) {
 async fn serve_tcp<A: Answer>(
     api: Arc<A>,
     stream: TcpStream,
-    peer: SocketAddr,
+    (peer, local): (SocketAddr, Option<SocketAddr>),
     options: ServeOptions,
     stop: CancellationToken,
 ) {
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, %peer, "no TCP_NODELAY");
-    }
     // A socket for both families shows IPv4 peers as ::ffff:a.b.c.d.
     let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
-    let local = stream.local_addr().ok();
+    let local = local.or_else(|| stream.local_addr().ok());
     let connection = Connection { peer: Some(peer), local, transport: Transport::Plain };
     let stream = SplicingStream::new(stream);
     let pieces = stream.pieces();

@@ -36,7 +36,13 @@ pub(super) async fn item(region: Arc<Region>, request: Request) -> Result<Reply,
     check_version(&request)?;
     let name = request.param("item");
     let machine = caller(&region, &request).await?;
-    let meta_data = meta_data(&region, machine.as_deref()).await?;
+    // Every boot asks for each by itself: what lies elsewhere is only read for whom it is.
+    let meta_data = match (&machine, name) {
+        (Some(machine), "instance-id" | "local-hostname") => {
+            meta_data_of(machine, Vec::new(), String::new())
+        }
+        _ => meta_data(&region, machine.as_deref()).await?,
+    };
     match meta_data.item(name) {
         Some((text, media_type)) => Ok(Reply::bytes(media_type, text)),
         None => {
@@ -61,11 +67,10 @@ pub(super) async fn meta_data(
         _ => Vec::new(),
     };
     let vendor_data = plan::vendor_data(region, Some(machine)).await?;
-    Ok(MetaData::of(
-        &machine.system_id,
-        &machine.hostname,
-        &machine.domain,
-        keys.into_iter().map(|key| key.key).collect(),
-        vendor_data,
-    ))
+    Ok(meta_data_of(machine, keys.into_iter().map(|key| key.key).collect(), vendor_data))
+}
+
+fn meta_data_of(machine: &Machine, public_keys: Vec<String>, vendor_data: String) -> MetaData {
+    let (id, hostname, domain) = (&machine.system_id, &machine.hostname, &machine.domain);
+    MetaData::of(id, hostname, domain, public_keys, vendor_data)
 }

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use maas_core::commission::result::ScriptType;
-use maas_core::explain::explain;
 use maas_core::machine::event::{Report, ReportPhase};
 use maas_core::machine::{Event, Machine, Status};
 use serde::Deserialize;
@@ -59,18 +58,22 @@ pub(super) async fn report(region: Arc<Region>, request: Request) -> Result<Repl
     })?;
     let mut report = check(&message)?;
     let outputs = outputs(&message, &machine);
-    let trail = trail::record(&region, &machine, clock::now(), &report).await;
-    let trail = trail.map_err(Problem::internal)?;
+    let reports = trail::record(&region, &machine, clock::now(), &report).await;
+    let reports = reports.map_err(Problem::internal)?;
     if report.phase == ReportPhase::Fail && !report.name.contains('/') {
         // Whoever reads why it failed shall not have to read a log.
         let log = outputs.iter().find(|output| output.stream == Stream::Combined);
         let log = log.map(|output| String::from_utf8_lossy(&output.bytes));
-        if let Some(failure) = explain(&trail.reports, log.as_deref()).failure {
+        if let Some(failure) = trail::failure(&region, &machine, log.as_deref()) {
             report.description = trail::sentence(&report.description, &failure);
         }
     }
-    let extras = Extras { outputs, ..Extras::default() };
-    applied(region.apply(&machine.system_id, &Event::Report(report), extras).await)?;
+    let extras = Extras { outputs, reports: reports.clone(), ..Extras::default() };
+    let taken = region.apply(&machine.system_id, &Event::Report(report), extras).await;
+    if taken.is_err() {
+        region.trails.take_back(&machine.system_id, reports);
+    }
+    applied(taken)?;
     Ok(Reply::no_content())
 }
 

@@ -14,8 +14,8 @@ use super::Region;
 use crate::clock;
 use crate::entropy::{self, EntropyError};
 use crate::store::{
-    AttachmentChange, Change, CommitError, Duplicate, MachineFilter, ScriptOutput, StoreError,
-    WaitingEffects,
+    AttachmentChange, Change, CommitError, Duplicate, MachineFilter, RunReport, ScriptOutput,
+    StoreError, WaitingEffects,
 };
 
 /// How often a change is tried again when another program was faster. Each try is a fresh decision
@@ -27,6 +27,8 @@ const ATTEMPTS: usize = 64;
 pub struct Extras {
     /// Outputs of scripts.
     pub outputs: Vec<ScriptOutput>,
+    /// What the machine's software reported.
+    pub reports: Vec<RunReport>,
     /// The deployment plan.
     pub plan: AttachmentChange,
     /// The user data of the deployment.
@@ -42,6 +44,7 @@ pub struct Extras {
 impl Extras {
     fn is_empty(&self) -> bool {
         self.outputs.is_empty()
+            && self.reports.is_empty()
             && self.hardware.is_none()
             && self.interfaces.is_none()
             && !self.forget_storage
@@ -140,9 +143,11 @@ impl Region {
                 now: context.now,
                 waiting_effects: waiting_effects(&outcome.effects),
                 machine: outcome.machine,
+                loaded: Some(Arc::clone(&machine)),
                 effects: outcome.effects,
                 records: outcome.records,
                 outputs: extras.outputs.clone(),
+                reports: extras.reports.clone(),
                 plan: extras.plan.clone(),
                 user_data: extras.user_data.clone(),
             };
@@ -196,7 +201,8 @@ impl Region {
             if edited == *machine && records.is_empty() {
                 return Ok(machine);
             }
-            let change = Change { records, ..Change::new(edited, clock::now()) };
+            let loaded = Some(Arc::clone(&machine));
+            let change = Change { records, loaded, ..Change::new(edited, clock::now()) };
             match Self::settle(id, self.store.commit(change).await) {
                 Ok(Some(committed)) => {
                     drop(turn);

@@ -1,7 +1,9 @@
 //! What is committed: a machine with everything that must become true together with it.
 
 use std::fmt;
+use std::sync::Arc;
 
+use maas_core::explain::Reported;
 use maas_core::machine::{Effect, Machine, Record};
 use maas_core::secret::Secret;
 use maas_core::time::Timestamp;
@@ -35,6 +37,9 @@ impl NewMachine {
 pub struct Change {
     /// The machine as it shall be; its `version` is the one it was loaded with.
     pub machine: Machine,
+    /// The machine as it was loaded, from whoever still has it: what is the same is not written
+    /// again.
+    pub loaded: Option<Arc<Machine>>,
     /// Now; becomes `machine.updated`, and effects are due from it on.
     pub now: Timestamp,
     /// What is to be performed afterwards, in order, behind what already waits.
@@ -45,6 +50,8 @@ pub struct Change {
     pub records: Vec<Record>,
     /// Outputs of script runs; each replaces an older one of the same run and stream.
     pub outputs: Vec<ScriptOutput>,
+    /// What its software reported. The first of a run replaces those of every other run.
+    pub reports: Vec<RunReport>,
     /// What happens to the deployment plan.
     pub plan: AttachmentChange,
     /// What happens to the user data.
@@ -57,16 +64,35 @@ impl Change {
     pub const fn new(machine: Machine, now: Timestamp) -> Self {
         Self {
             machine,
+            loaded: None,
             now,
             effects: Vec::new(),
             waiting_effects: WaitingEffects::Keep,
             records: Vec::new(),
             outputs: Vec::new(),
+            reports: Vec::new(),
             plan: AttachmentChange::Keep,
             user_data: AttachmentChange::Keep,
         }
     }
 }
+
+/// A report of a machine's software, and which of its run's reports it is.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RunReport {
+    /// The run.
+    pub run: String,
+    /// Counts the run's reports from 0. One that is stored already is not stored again.
+    pub number: u64,
+    /// The report.
+    pub reported: Reported,
+}
+
+/// How many reports of a run are kept: so many of the first, and at least so many of the last.
+pub(crate) const KEPT_REPORTS: (u64, u64) = (100, 500);
+
+/// After how many reports those in the middle of a long run are deleted.
+pub(crate) const REPORTS_BETWEEN_SWEEPS: u64 = 256;
 
 /// What a change does to the machine's effects that were not performed yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -11,8 +11,8 @@ use maas_core::time::Timestamp;
 
 use super::account::{ApiKey, SshKey, User};
 use super::change::{
-    Attachment, AttachmentChange, Change, NewMachine, ScriptOutput, Settled, StoredEffect, Stream,
-    WaitingEffects, due,
+    Attachment, AttachmentChange, Change, KEPT_REPORTS, NewMachine, REPORTS_BETWEEN_SWEEPS,
+    RunReport, ScriptOutput, Settled, StoredEffect, Stream, WaitingEffects, due,
 };
 use super::document::RawDocument;
 use super::error::{AccountError, AddError, CommitError, DocumentError, Duplicate, StoreError};
@@ -34,6 +34,7 @@ struct State {
     effects: BTreeMap<u64, StoredEffect>,
     records: BTreeMap<u64, StoredRecord>,
     outputs: BTreeMap<(u64, Stream), (SystemId, Vec<u8>)>,
+    reports: BTreeMap<SystemId, Vec<RunReport>>,
     /// The last number given, by kind.
     numbers: BTreeMap<String, u64>,
     users: BTreeMap<String, User>,
@@ -69,6 +70,20 @@ impl MemoryStore {
 }
 
 impl State {
+    fn report(&mut self, id: &SystemId, report: RunReport) {
+        let kept = self.reports.entry(id.clone()).or_default();
+        if report.number == 0 {
+            kept.retain(|one| one.run == report.run);
+        }
+        let (first, last) = KEPT_REPORTS;
+        if report.number >= first + last && report.number % REPORTS_BETWEEN_SWEEPS == 0 {
+            kept.retain(|one| one.number < first || one.number >= report.number - last);
+        }
+        if let Err(place) = kept.binary_search_by_key(&report.number, |one| one.number) {
+            kept.insert(place, report);
+        }
+    }
+
     fn next(&mut self, kind: &str, count: u32) -> u64 {
         let last = self.numbers.entry(kind.to_owned()).or_default();
         let first = *last + 1;
@@ -311,6 +326,7 @@ impl Store for MemoryStore {
                 state.effects.retain(|_, effect| effect.system_id != id);
             }
             state.append(&id, change.now, change.effects, change.records, change.outputs);
+            change.reports.into_iter().for_each(|report| state.report(&id, report));
             state.attach(&id, Attachment::Plan, change.plan);
             state.attach(&id, Attachment::UserData, change.user_data);
             state.machines[index] = machine.clone();
@@ -326,6 +342,7 @@ impl Store for MemoryStore {
             state.effects.retain(|_, effect| effect.system_id != *id);
             state.records.retain(|_, record| record.system_id != *id);
             state.outputs.retain(|_, (owner, _)| owner != id);
+            state.reports.remove(id);
             Ok(())
         })
     }
@@ -417,6 +434,10 @@ impl Store for MemoryStore {
             }
             Ok(matching.rev().take(limit).collect())
         })
+    }
+
+    fn reports<'a>(&'a self, id: &'a SystemId) -> Pending<'a, Vec<RunReport>> {
+        self.on(|state| Ok(state.reports.get(id).cloned().unwrap_or_default()))
     }
 
     fn outputs(&self, run_id: u64) -> Pending<'_, Vec<ScriptOutput>> {

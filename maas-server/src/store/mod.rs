@@ -29,9 +29,10 @@ use maas_core::secret::Secret;
 use maas_core::time::Timestamp;
 
 pub use account::{ApiKey, SshKey, User};
+pub(crate) use change::KEPT_REPORTS;
 pub use change::{
-    Attachment, AttachmentChange, Change, NewMachine, ScriptOutput, Settled, StoredEffect, Stream,
-    WaitingEffects,
+    Attachment, AttachmentChange, Change, NewMachine, RunReport, ScriptOutput, Settled,
+    StoredEffect, Stream, WaitingEffects,
 };
 pub use document::{Document, RawDocument, Stored};
 pub use error::{AccountError, AddError, Cause, CommitError, DocumentError, Duplicate, StoreError};
@@ -120,6 +121,10 @@ pub trait Store: Debug + Send + Sync + 'static {
 
     /// Records, newest first.
     fn records<'a>(&'a self, filter: &'a RecordFilter) -> Pending<'a, Vec<StoredRecord>>;
+
+    /// The reports of the run that reported last, in their order; of a long run the first and the
+    /// last.
+    fn reports<'a>(&'a self, id: &'a SystemId) -> Pending<'a, Vec<RunReport>>;
 
     /// The outputs of a script run, by stream.
     fn outputs(&self, run_id: u64) -> Pending<'_, Vec<ScriptOutput>>;

@@ -25,10 +25,13 @@ async fn a_trail_survives_in_the_database_and_the_next_run_begins_a_new_one() {
         (5, "cmd-install/stage-extract", ReportPhase::Success),
     ] {
         let at = Timestamp::from_seconds(at);
-        record(&region, &machine, at, &report("curtin", name, phase)).await.unwrap();
+        let reports = record(&region, &machine, at, &report("curtin", name, phase)).await.unwrap();
+        let stored = region.store.machine(&machine.system_id).await.unwrap().unwrap();
+        let change = Change { reports, ..Change::new(Machine::clone(&stored), at) };
+        region.store.commit(change).await.unwrap();
     }
     // As after a crash: memory is empty.
-    region.trails.0.lock().unwrap().clear();
+    region.trails.all().clear();
     let known = explanation(&region, &machine).await.unwrap();
     let shown = shown(&known);
     assert_eq!(shown["stages"][0]["name"], "cmd-install");
@@ -37,10 +40,18 @@ async fn a_trail_survives_in_the_database_and_the_next_run_begins_a_new_one() {
     assert_eq!(shown["failure"], Value::Null);
     let next = deploying(8);
     let first = report("cloudinit", "init-local", ReportPhase::Success);
-    let trail = record(&region, &next, Timestamp::from_seconds(9), &first).await.unwrap();
-    assert_eq!(trail.reports.len(), 1);
-    forget(&region, &next.system_id).await.unwrap();
-    assert!(explanation(&region, &next).await.unwrap().stages.is_empty());
+    let fresh = record(&region, &next, Timestamp::from_seconds(9), &first).await.unwrap();
+    assert_eq!(fresh.iter().map(|one| one.number).collect::<Vec<_>>(), Vec::<u64>::new());
+    assert_eq!(region.trails.reports(&next.system_id).unwrap().len(), 1);
+    let last = report("cloudinit", "modules-final", ReportPhase::Success);
+    let fresh = record(&region, &next, Timestamp::from_seconds(10), &last).await.unwrap();
+    assert_eq!(fresh.iter().map(|one| one.number).collect::<Vec<_>>(), [0, 1]);
+    // What could not be stored is stored with the next one.
+    region.trails.take_back(&next.system_id, fresh);
+    let fresh = record(&region, &next, Timestamp::from_seconds(11), &last).await.unwrap();
+    assert_eq!(fresh.iter().map(|one| one.number).collect::<Vec<_>>(), [0, 1, 2]);
+    forget(&region, &next.system_id);
+    assert_eq!(region.trails.reports(&next.system_id), None);
 }
 
 #[tokio::test]
@@ -48,17 +59,17 @@ async fn a_trail_is_bounded_and_keeps_its_beginning_and_its_end() {
     let dir = tempfile::tempdir().unwrap();
     let region = region(dir.path()).await;
     let machine = deploying(7);
-    let mut trail = None;
-    for count in 0..MOST + 50 {
+    for count in 0..FIRST + LAST + 50 {
         let name = format!("modules-final/config-{count}");
         let at = Timestamp::from_seconds(i64::try_from(count).unwrap());
         let report = report("cloudinit", &name, ReportPhase::Success);
-        trail = Some(record(&region, &machine, at, &report).await.unwrap());
+        record(&region, &machine, at, &report).await.unwrap();
     }
-    let trail = trail.unwrap();
-    assert_eq!((trail.reports.len(), trail.left_out), (MOST, 50));
-    assert!(trail.reports[0].report.name.ends_with("-0"));
-    assert!(trail.reports[MOST - 1].report.name.ends_with("-649"));
+    let reports = region.trails.reports(&machine.system_id).unwrap();
+    assert_eq!(reports.len(), FIRST + LAST);
+    assert!(reports[0].report.name.ends_with("-0"));
+    assert!(reports[FIRST].report.name.ends_with("-150"));
+    assert!(reports[FIRST + LAST - 1].report.name.ends_with("-649"));
 }
 
 #[test]

@@ -7,7 +7,7 @@ use maas_core::time::Timestamp;
 use super::Fault;
 use super::db::{Connection, Pool, Row, query};
 use super::text::{Text, clean, number};
-use crate::store::change::{ScriptOutput, Stream};
+use crate::store::change::{KEPT_REPORTS, REPORTS_BETWEEN_SWEEPS, RunReport, ScriptOutput, Stream};
 use crate::store::filter::{RecordFilter, StoredRecord};
 
 /// Adds a record.
@@ -75,6 +75,59 @@ pub(super) async fn prune(
     .execute(connection)
     .await?;
     Ok(deleted)
+}
+
+/// Stores a report.
+pub(super) async fn put_report(
+    connection: &mut Connection,
+    id: &SystemId,
+    report: &RunReport,
+) -> Result<(), Fault> {
+    if report.number == 0 {
+        query("DELETE FROM report WHERE system_id = $1 AND run <> $2")
+            .bind(id.as_str())
+            .bind(clean(&report.run))
+            .execute(connection)
+            .await?;
+    }
+    let (first, last) = KEPT_REPORTS;
+    if report.number >= first + last && report.number % REPORTS_BETWEEN_SWEEPS == 0 {
+        query(
+            "DELETE FROM report WHERE system_id = $1 AND run = $2 AND number >= $3 AND number < $4",
+        )
+        .bind(id.as_str())
+        .bind(clean(&report.run))
+        .bind(number(first))
+        .bind(number(report.number - last))
+        .execute(connection)
+        .await?;
+    }
+    query(
+        "INSERT INTO report (system_id, run, number, body) VALUES ($1, $2, $3, $4) \
+         ON CONFLICT DO NOTHING",
+    )
+    .bind(id.as_str())
+    .bind(clean(&report.run))
+    .bind(number(report.number))
+    .bind(serde_json::to_string(&report.reported)?)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// The reports that are kept of a machine.
+pub(super) async fn reports(pool: &Pool, id: &SystemId) -> Result<Vec<RunReport>, Fault> {
+    let read = |row: &Row| {
+        Ok(RunReport {
+            run: row.try_get(0)?,
+            number: u64::try_from(row.try_get::<i64>(1)?)?,
+            reported: serde_json::from_str(row.try_get(2)?)?,
+        })
+    };
+    query("SELECT run, number, body FROM report WHERE system_id = $1 ORDER BY number")
+        .bind(id.as_str())
+        .fetch_many(pool, read)
+        .await
 }
 
 /// Stores an output in the place of an older one of the same run and stream.

@@ -217,19 +217,41 @@ pub(super) async fn commit(
     connection: &mut Connection,
     change: Change,
 ) -> Worked<Machine, CommitError> {
-    let Change { mut machine, now, effects, waiting_effects, records, outputs, plan, user_data } =
-        change;
+    let Change {
+        mut machine,
+        loaded,
+        now,
+        effects,
+        waiting_effects,
+        records,
+        outputs,
+        reports,
+        plan,
+        user_data,
+    } = change;
     let expected = machine.version;
     machine.version = expected.saturating_add(1);
     machine.updated = now;
-    let update = query(
-        "UPDATE machine SET hostname = $2, status = $3, owner = $4, pool = $5, zone = $6, \
-         arch = $7, architecture = $8, agent_name = $9, hardware_uuid = $10, token_key = $11, \
-         deadline = $12, body = $13, version = version + 1 \
-         WHERE system_id = $1 AND version = $14",
-    );
-    let update = columns(update, &machine)?.bind(number(expected)).execute(&mut *connection).await;
-    match update {
+    // The row is the one that was loaded, or the version is not the same.
+    let loaded = loaded.filter(|loaded| loaded.version == expected);
+    let update = if loaded.as_ref().is_some_and(|loaded| is_found_alike(loaded, &machine)) {
+        query(
+            "UPDATE machine SET deadline = $2, body = $3, version = version + 1 \
+             WHERE system_id = $1 AND version = $4",
+        )
+        .bind(machine.system_id.as_str())
+        .bind(machine.deadline.as_ref().map(|deadline| deadline.at.0))
+        .bind(serde_json::to_string(&machine)?)
+    } else {
+        let update = query(
+            "UPDATE machine SET hostname = $2, status = $3, owner = $4, pool = $5, zone = $6, \
+             arch = $7, architecture = $8, agent_name = $9, hardware_uuid = $10, token_key = $11, \
+             deadline = $12, body = $13, version = version + 1 \
+             WHERE system_id = $1 AND version = $14",
+        );
+        columns(update, &machine)?
+    };
+    match update.bind(number(expected)).execute(&mut *connection).await {
         Ok(1) => {}
         Ok(_) => return Ok(Err(missed(connection, machine.system_id, expected).await?)),
         Err(error) if names_hostname(&error) => {
@@ -237,7 +259,10 @@ pub(super) async fn commit(
         }
         Err(error) => return Err(error.into()),
     }
-    if let Err(duplicate) = addresses(connection, &machine).await? {
+    let same_addresses = loaded.is_some_and(|loaded| {
+        loaded.mac_addresses == machine.mac_addresses && loaded.tags == machine.tags
+    });
+    if !same_addresses && let Err(duplicate) = addresses(connection, &machine).await? {
         return Ok(Err(duplicate.into()));
     }
     let id = &machine.system_id;
@@ -249,6 +274,9 @@ pub(super) async fn commit(
     }
     outbox::insert(connection, id, &effects, now).await?;
     append(connection, id, &records, &outputs).await?;
+    for report in &reports {
+        history::put_report(connection, id, report).await?;
+    }
     attach(connection, id, Attachment::Plan, plan).await?;
     attach(connection, id, Attachment::UserData, user_data).await?;
     Ok(Ok(machine))
@@ -290,6 +318,19 @@ async fn missed(
 /// Whether a statement failed because of the unique host name.
 fn names_hostname(error: &DbError) -> bool {
     error.unique_violation().is_some_and(|sentence| sentence.contains("hostname"))
+}
+
+/// Whether every column by which machines are searched, but the deadline, is the same.
+fn is_found_alike(one: &Machine, other: &Machine) -> bool {
+    one.hostname == other.hostname
+        && one.status == other.status
+        && one.owner == other.owner
+        && one.pool == other.pool
+        && one.zone == other.zone
+        && one.architecture == other.architecture
+        && one.agent_name == other.agent_name
+        && one.hardware_uuid == other.hardware_uuid
+        && one.credentials.token_key == other.credentials.token_key
 }
 
 /// Binds `$1` to `$13`.

@@ -11,7 +11,9 @@ use maas_core::time::Timestamp;
 use super::machines::By;
 use super::{Fault, SqlStore, Writes, documents, history, machines, outbox, users};
 use crate::store::account::{ApiKey, SshKey, User};
-use crate::store::change::{Attachment, Change, NewMachine, ScriptOutput, Settled, StoredEffect};
+use crate::store::change::{
+    Attachment, Change, NewMachine, RunReport, ScriptOutput, Settled, StoredEffect,
+};
 use crate::store::document::RawDocument;
 use crate::store::error::{AccountError, AddError, CommitError, DocumentError};
 use crate::store::filter::{MachineFilter, MachineHead, RecordFilter, StoredRecord};
@@ -133,6 +135,10 @@ impl Store for SqlStore {
             filter.check()?;
             self.read(history::records(&self.pool, filter)).await
         })
+    }
+
+    fn reports<'a>(&'a self, id: &'a SystemId) -> Pending<'a, Vec<RunReport>> {
+        self.read(history::reports(&self.pool, id))
     }
 
     fn outputs(&self, run_id: u64) -> Pending<'_, Vec<ScriptOutput>> {

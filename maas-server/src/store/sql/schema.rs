@@ -6,7 +6,7 @@ use super::db::{Connection, query};
 
 /// The steps: number `n` leads from version `n - 1` to version `n`. A step that was released is
 /// never edited.
-const STEPS: &[&str] = &[include_str!("migrations/1.sql")];
+const STEPS: &[&str] = &[include_str!("migrations/1.sql"), include_str!("migrations/2.sql")];
 
 /// Serialises servers that start together on PostgreSQL; any constant number does.
 const ADVISORY_LOCK: &str = "SELECT pg_advisory_xact_lock(7381202611)";
