@@ -83,7 +83,7 @@ async fn a_preview_shows_the_artefacts_and_no_secret() {
 async fn only_machines_that_are_ready_or_allocated_are_deployed() {
     let dir = tempfile::tempdir().unwrap();
     let region = region(dir.path()).await;
-    let machine = machine(1);
+    let machine = Arc::new(machine(1));
     let order = Order::read(&form(&[])).unwrap();
     let endpoints = Endpoints::new("127.0.0.1".to_owned());
     let refused = deploy(Arc::new(region), machine, alice(), order, None, endpoints, String::new())

@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
+use crate::store::Change;
 use crate::testing::{machine, region, run as script_run};
 
 fn report(origin: &str, name: &str, phase: ReportPhase) -> Report {

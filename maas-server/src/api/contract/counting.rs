@@ -1,6 +1,7 @@
 //! A store that counts what it is asked.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::Mutex;
 
 use maas_core::id::SystemId;
@@ -34,19 +35,19 @@ impl Counting {
 }
 
 impl Store for Counting {
-    fn machine<'a>(&'a self, id: &'a SystemId) -> Pending<'a, Option<Machine>> {
+    fn machine<'a>(&'a self, id: &'a SystemId) -> Pending<'a, Option<Arc<Machine>>> {
         self.count("machine").machine(id)
     }
 
-    fn machine_by_token<'a>(&'a self, token_key: &'a str) -> Pending<'a, Option<Machine>> {
+    fn machine_by_token<'a>(&'a self, token_key: &'a str) -> Pending<'a, Option<Arc<Machine>>> {
         self.count("machine_by_token").machine_by_token(token_key)
     }
 
-    fn machine_by_mac<'a>(&'a self, mac: &'a str) -> Pending<'a, Option<Machine>> {
+    fn machine_by_mac<'a>(&'a self, mac: &'a str) -> Pending<'a, Option<Arc<Machine>>> {
         self.count("machine_by_mac").machine_by_mac(mac)
     }
 
-    fn machine_by_uuid<'a>(&'a self, uuid: &'a str) -> Pending<'a, Option<Machine>> {
+    fn machine_by_uuid<'a>(&'a self, uuid: &'a str) -> Pending<'a, Option<Arc<Machine>>> {
         self.count("machine_by_uuid").machine_by_uuid(uuid)
     }
 
@@ -62,7 +63,7 @@ impl Store for Counting {
         self.count("add").add(new)
     }
 
-    fn commit(&self, change: Change) -> Pending<'_, Machine, CommitError> {
+    fn commit(&self, change: Change) -> Pending<'_, Arc<Machine>, CommitError> {
         self.count("commit").commit(change)
     }
 
@@ -114,6 +115,10 @@ impl Store for Counting {
 
     fn records<'a>(&'a self, filter: &'a RecordFilter) -> Pending<'a, Vec<StoredRecord>> {
         self.count("records").records(filter)
+    }
+
+    fn reports<'a>(&'a self, id: &'a SystemId) -> Pending<'a, Vec<crate::store::RunReport>> {
+        self.count("reports").reports(id)
     }
 
     fn outputs(&self, run_id: u64) -> Pending<'_, Vec<ScriptOutput>> {

@@ -173,6 +173,6 @@ impl World {
     }
 
     async fn stored(&self, machine: &Machine) -> Machine {
-        self.region.store.machine(&machine.system_id).await.unwrap().unwrap()
+        Arc::unwrap_or_clone(self.region.store.machine(&machine.system_id).await.unwrap().unwrap())
     }
 }

@@ -2,11 +2,15 @@
 
 use std::sync::Arc;
 
+use maas_core::explain::Reported;
+use maas_core::machine::event::{Report, ReportPhase};
 use maas_core::machine::{Level, Machine};
 use maas_core::time::Timestamp;
 
 use super::{conforms, record, sample};
-use crate::store::{Change, NewMachine, RecordFilter, ScriptOutput, Store, Stream};
+use crate::store::{
+    Change, KEPT_REPORTS, NewMachine, RecordFilter, RunReport, ScriptOutput, Store, Stream,
+};
 
 conforms!(
     records_come_back_as_they_were,
@@ -15,6 +19,7 @@ conforms!(
     old_records_are_pruned_oldest_first,
     an_output_replaces_the_one_of_the_same_stream,
     numbers_are_never_given_twice,
+    reports_of_a_run_replace_those_of_the_last_and_the_middle_is_forgotten,
 );
 
 async fn with_records(store: &Arc<dyn Store>, number: u64, count: i64) -> Machine {
@@ -85,6 +90,49 @@ async fn old_records_are_pruned_oldest_first(store: Arc<dyn Store>) {
     assert_eq!(words(&page(&store, RecordFilter::default()).await), "1/4 1/3 1/2");
     assert_eq!(store.prune_records(Timestamp(3), 9).await.unwrap(), 1);
     assert_eq!(store.prune_records(Timestamp(3), 9).await.unwrap(), 0);
+}
+
+async fn reports_of_a_run_replace_those_of_the_last_and_the_middle_is_forgotten(
+    store: Arc<dyn Store>,
+) {
+    let report = |run: &str, number: u64| RunReport {
+        run: run.to_owned(),
+        number,
+        reported: Reported {
+            at: Timestamp(7),
+            report: Report {
+                origin: "curtin".to_owned(),
+                name: format!("cmd-install/{run}-{number}"),
+                description: "it's \u{1f980}".to_owned(),
+                phase: ReportPhase::Start,
+            },
+        },
+    };
+    let mut machine = Arc::new(with_records(&store, 1, 0).await);
+    for reports in [
+        vec![report("a", 0), report("a", 1)],
+        vec![report("a", 1), report("a", 2)],
+        vec![report("b", 0)],
+        (1..=KEPT_REPORTS.0 + KEPT_REPORTS.1 + 300).map(|number| report("b", number)).collect(),
+    ] {
+        let loaded = Some(Arc::clone(&machine));
+        let change = Change {
+            reports: reports.clone(),
+            loaded,
+            ..Change::new(Arc::unwrap_or_clone(machine), Timestamp(9))
+        };
+        machine = store.commit(change).await.unwrap();
+        let kept = store.reports(&machine.system_id).await.unwrap();
+        assert_eq!(kept.last(), reports.last());
+        assert!(kept.iter().all(|one| one.run == reports[0].run));
+        assert!(kept.is_sorted_by_key(|one| one.number));
+        assert_eq!(kept[0].number, 0);
+    }
+    let kept = store.reports(&machine.system_id).await.unwrap();
+    assert!(kept.len() < 800, "{}", kept.len());
+    assert_eq!(kept[99].number, 99);
+    store.delete(&machine.system_id, machine.version).await.unwrap();
+    assert!(store.reports(&machine.system_id).await.unwrap().is_empty());
 }
 
 async fn an_output_replaces_the_one_of_the_same_stream(store: Arc<dyn Store>) {

@@ -22,7 +22,10 @@ async fn heads_are_those_of_the_machines_in_the_same_order(store: Arc<dyn Store>
         store.add(NewMachine::new(machine)).await.unwrap();
     }
     let machine = store.machine(&sample(3).system_id).await.unwrap().unwrap();
-    store.commit(Change::new(machine, maas_core::time::Timestamp(2_000))).await.unwrap();
+    store
+        .commit(Change::new(Arc::unwrap_or_clone(machine), maas_core::time::Timestamp(2_000)))
+        .await
+        .unwrap();
     let owned = MachineFilter { owners: vec!["ann".to_owned()], ..MachineFilter::all() };
     let none = MachineFilter { zones: vec!["nowhere".to_owned()], ..MachineFilter::all() };
     for filter in [MachineFilter::all(), owned, none] {

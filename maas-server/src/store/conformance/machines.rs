@@ -45,7 +45,7 @@ async fn a_machine_is_found_by_everything_that_names_it(store: Arc<dyn Store>) {
     let machine = added(&store, machine).await;
     added(&store, sample(2)).await;
     assert_eq!(machine.version, 1);
-    let expected = Some(machine.clone());
+    let expected = Some(Arc::new(machine.clone()));
     assert_eq!(store.machine(&machine.system_id).await.unwrap(), expected);
     assert_eq!(store.machine_by_token("token-1").await.unwrap(), expected);
     assert_eq!(store.machine_by_mac("52:54:00:00:00:01").await.unwrap(), expected);
@@ -143,8 +143,10 @@ async fn a_commit_counts_the_version_and_stores_every_part(store: Arc<dyn Store>
     assert_eq!(store.outputs(7).await.unwrap()[0].bytes, [0, 255]);
     let plan = store.attachment(&id, Attachment::Plan).await.unwrap().unwrap();
     assert_eq!(plan.expose(), b"the plan");
-    let change =
-        Change { plan: AttachmentChange::Clear, ..Change::new(committed, Timestamp(3_000)) };
+    let change = Change {
+        plan: AttachmentChange::Clear,
+        ..Change::new(Arc::unwrap_or_clone(committed), Timestamp(3_000))
+    };
     assert_eq!(store.commit(change).await.unwrap().version, 3);
     assert_eq!(store.attachment(&id, Attachment::Plan).await.unwrap(), None);
     let user_data = store.attachment(&id, Attachment::UserData).await.unwrap().unwrap();
@@ -219,7 +221,7 @@ async fn a_refused_change_leaves_no_part_behind(store: Arc<dyn Store>) {
         ..Change::new(changed, Timestamp(2_000))
     };
     store.commit(change).await.unwrap_err();
-    assert_eq!(store.machine(&machine.system_id).await.unwrap(), Some(machine.clone()));
+    assert_eq!(*store.machine(&machine.system_id).await.unwrap().unwrap(), machine);
     assert_eq!(store.machine_by_mac("52:54:00:00:00:00").await.unwrap(), None);
     let tagged = MachineFilter { tags: vec!["new".to_owned()], ..MachineFilter::all() };
     assert!(names(&store, tagged).await.is_empty());

@@ -73,7 +73,7 @@ async fn a_new_command_supersedes_what_waits(store: Arc<dyn Store>) {
     let superseding = Change {
         effects: vec![Effect::PowerOff],
         waiting_effects: WaitingEffects::Supersede,
-        ..Change::new(machine, Timestamp(1_000))
+        ..Change::new(Arc::unwrap_or_clone(machine), Timestamp(1_000))
     };
     let machine = store.commit(superseding).await.unwrap();
     let heads = store.due_effects(Timestamp(1_000), 100).await.unwrap();

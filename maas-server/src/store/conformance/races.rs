@@ -28,7 +28,7 @@ async fn allocate(store: &dyn Store, username: String) -> Option<String> {
         machine.status = Status::Allocated;
         machine.owner = Some(username.clone());
         match store.commit(Change::new(machine, Timestamp(2))).await {
-            Ok(machine) => return Some(machine.hostname),
+            Ok(machine) => return Some(machine.hostname.clone()),
             Err(CommitError::Conflict { .. }) => {}
             Err(error) => panic!("{error:?}"),
         }
@@ -108,7 +108,7 @@ async fn changes_of_many_machines_at_once_are_all_kept(store: Arc<dyn Store>) {
                     records: vec![record(at, Level::Info, "kept")],
                     ..Change::new(machine, Timestamp(at))
                 };
-                machine = store.commit(change).await.unwrap();
+                machine = Arc::unwrap_or_clone(store.commit(change).await.unwrap());
             }
         });
     }

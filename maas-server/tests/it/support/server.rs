@@ -133,7 +133,8 @@ impl Running {
 
     /// The machine as it is stored.
     pub(crate) fn machine(&self, id: &SystemId) -> Machine {
-        self.runtime.block_on(self.server().store().machine(id)).unwrap().unwrap()
+        let stored = self.runtime.block_on(self.server().store().machine(id));
+        Machine::clone(&stored.unwrap().unwrap())
     }
 
     pub(crate) fn machines(&self) -> Vec<Machine> {

@@ -10,8 +10,8 @@ use maas_core::secret::Secret;
 use maas_core::time::Timestamp;
 
 use crate::store::conformance::{record, sample};
+use crate::store::sql::BATCH;
 use crate::store::sql::address::Address;
-use crate::store::sql::writer::BATCH;
 use crate::store::{Change, NewMachine, SqlStore, Store};
 
 const CALLERS: u64 = 64;
@@ -32,7 +32,7 @@ pub(super) async fn measure(store: Arc<SqlStore>, each: u64) -> Duration {
                     records: vec![record(0, Level::Debug, "curtin: cmd-install/stage-extract")],
                     ..Change::new(machine, Timestamp(i64::try_from(at).unwrap()))
                 };
-                machine = store.commit(change).await.unwrap();
+                machine = Arc::unwrap_or_clone(store.commit(change).await.unwrap());
             }
             machine.version
         });

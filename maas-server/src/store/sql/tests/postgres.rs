@@ -163,7 +163,7 @@ async fn servers_that_start_together_agree_on_the_tables(server: &Server) {
     let (first, second) = tokio::join!(SqlStore::postgres(&url), SqlStore::open(&url));
     let (first, second) = (first.unwrap(), second.unwrap());
     let machine = first.add(NewMachine::new(crate::store::conformance::sample(1))).await.unwrap();
-    assert_eq!(second.machine(&machine.system_id).await.unwrap(), Some(machine));
+    assert_eq!(second.machine(&machine.system_id).await.unwrap(), Some(Arc::new(machine)));
     first.close().await.unwrap();
     second.close().await.unwrap();
 }

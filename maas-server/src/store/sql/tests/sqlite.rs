@@ -1,7 +1,7 @@
 //! One SQLite file: its permissions, its version, several users of it at once.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 
 use tokio::task::JoinSet;
 
@@ -9,6 +9,7 @@ use maas_core::secret::Secret;
 use maas_core::time::Timestamp;
 
 use crate::store::conformance::sample;
+use crate::store::sql::db::query;
 use crate::store::sql::schema;
 use crate::store::{
     AddError, Change, CommitError, MachineFilter, NewMachine, SqlStore, Store, StoreError,
@@ -18,6 +19,25 @@ fn file() -> (tempfile::TempDir, PathBuf) {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("maas.db");
     (directory, file)
+}
+
+/// Keeps the writer busy until what is given back is dropped.
+async fn busy(store: &Arc<SqlStore>) -> mpsc::Sender<()> {
+    let (release, released) = mpsc::channel();
+    let (begin, begun) = tokio::sync::oneshot::channel();
+    let store = Arc::clone(store);
+    tokio::spawn(async move {
+        let work = store.perform(|_| {
+            Box::pin(async move {
+                begin.send(()).unwrap();
+                assert!(released.recv().is_err());
+                Ok(Ok(()))
+            })
+        });
+        work.await.unwrap();
+    });
+    begun.await.unwrap();
+    release
 }
 
 #[cfg(unix)]
@@ -47,7 +67,7 @@ async fn everything_is_there_again_after_closing_and_opening() {
     store.close().await.unwrap();
     let address = Secret::new(format!("sqlite:{}", file.display()));
     let store = SqlStore::open(&address).await.unwrap();
-    assert_eq!(store.machine(&machine.system_id).await.unwrap(), Some(machine));
+    assert_eq!(store.machine(&machine.system_id).await.unwrap(), Some(Arc::new(machine)));
 }
 
 #[tokio::test]
@@ -57,7 +77,7 @@ async fn a_database_of_a_newer_program_is_refused_and_left_alone() {
     store
         .perform(|c| {
             Box::pin(async move {
-                sqlx::query("INSERT INTO schema_version (version) VALUES (999)").execute(c).await?;
+                query("INSERT INTO schema_version (version) VALUES (999)").execute(c).await?;
                 Ok(Ok(()))
             })
         })
@@ -102,6 +122,7 @@ async fn several_stores_on_one_new_file_open_together_and_never_lose_a_change() 
             let mut done = 0;
             while done < CHANGES {
                 let machine = store.machine(&id).await.unwrap().unwrap();
+                let machine = Arc::unwrap_or_clone(machine);
                 match store.commit(Change::new(machine, Timestamp(2))).await {
                     Ok(_) => done += 1,
                     Err(CommitError::Conflict { .. }) => {}
@@ -121,12 +142,13 @@ async fn several_stores_on_one_new_file_open_together_and_never_lose_a_change() 
 #[tokio::test]
 async fn work_whose_caller_has_gone_before_it_was_begun_is_not_done() {
     let (_directory, file) = file();
-    let store = SqlStore::sqlite(&file).await.unwrap();
+    let store = Arc::new(SqlStore::sqlite(&file).await.unwrap());
     let machine = store.add(NewMachine::new(sample(1))).await.unwrap();
-    // On this one-threaded runtime the writer does not run between the two lines.
+    let release = busy(&store).await;
     let mut pending = store.commit(Change::new(machine.clone(), Timestamp(2)));
     assert!(futures_util::poll!(pending.as_mut()).is_pending());
     drop(pending);
+    drop(release);
     store.commit(Change::new(machine, Timestamp(3))).await.unwrap();
 }
 
@@ -144,19 +166,21 @@ async fn accepted_work_is_finished_before_the_store_closes() {
 #[tokio::test]
 async fn a_failed_transaction_fails_for_all_who_shared_it_and_the_next_one_works() {
     let (_directory, file) = file();
-    let store = SqlStore::sqlite(&file).await.unwrap();
+    let store = Arc::new(SqlStore::sqlite(&file).await.unwrap());
+    let release = busy(&store).await;
     // What a full disk does: SQLite ends the transaction by itself.
     let failing = store.perform(|c| {
         Box::pin(async move {
-            sqlx::query("ROLLBACK").execute(c).await?;
+            query("ROLLBACK").execute(c).await?;
             Ok(Ok(()))
         })
     });
-    // On this one-threaded runtime all three are queued before the writer takes them.
-    let (before, failed, after) = tokio::join!(
+    // All three are queued before the writer takes them.
+    let (before, failed, after, ()) = tokio::join!(
         store.add(NewMachine::new(sample(1))),
         failing,
         store.add(NewMachine::new(sample(2))),
+        async { drop(release) },
     );
     assert!(matches!(before, Err(AddError::Backend(StoreError::Backend { .. }))), "{before:?}");
     assert!(matches!(failed, Err(StoreError::Backend { .. })), "{failed:?}");
@@ -169,14 +193,16 @@ async fn a_failed_transaction_fails_for_all_who_shared_it_and_the_next_one_works
 #[tokio::test]
 async fn a_refusal_is_undone_alone_among_those_who_share_a_transaction() {
     let (_directory, file) = file();
-    let store = SqlStore::sqlite(&file).await.unwrap();
+    let store = Arc::new(SqlStore::sqlite(&file).await.unwrap());
     // Refused for its address, after its row was written.
     let mut same_address = sample(2);
     same_address.mac_addresses = sample(1).mac_addresses;
-    let (first, second, third) = tokio::join!(
+    let release = busy(&store).await;
+    let (first, second, third, ()) = tokio::join!(
         store.add(NewMachine::new(sample(1))),
         store.add(NewMachine::new(same_address)),
         store.add(NewMachine::new(sample(3))),
+        async { drop(release) },
     );
     first.unwrap();
     assert!(matches!(second, Err(AddError::Duplicate(_))), "{second:?}");
