@@ -23,7 +23,8 @@ use crate::http::{
 };
 use crate::places::Catalogue;
 use crate::region::Region;
-use crate::store::{MachineFilter, MachineHead, StoreError, Stored};
+use crate::region::shown::PackedView;
+use crate::store::{MachineFilter, MachineHead, PackedMachine, StoreError, Stored};
 
 /// How many machines one query loads.
 const PAGE: usize = 1024;
@@ -217,8 +218,8 @@ enum State {
 
 /// A machine that is about to be written.
 enum Item {
-    Rendered(Bytes),
-    Loaded(Box<Machine>),
+    Rendered(PackedView),
+    Loaded(PackedMachine),
     Device(Box<Device>),
 }
 
@@ -231,29 +232,26 @@ impl Listing {
                 let whole = self.fields.is_empty();
                 whole.then(|| self.region.shown.known(head, &self.stamp)).flatten()
             };
-            let rendered: Vec<Option<Bytes>> = heads.iter().map(known).collect();
+            let rendered: Vec<Option<PackedView>> = heads.iter().map(known).collect();
             let missing: Vec<SystemId> = heads
                 .iter()
                 .zip(&rendered)
                 .filter(|(_, rendered)| rendered.is_none())
                 .map(|(head, _)| head.system_id.clone())
                 .collect();
-            let mut loaded: HashMap<SystemId, Machine> = HashMap::new();
+            let mut loaded: HashMap<SystemId, PackedMachine> = HashMap::new();
             if !missing.is_empty() {
                 let filter = MachineFilter { ids: missing, ..MachineFilter::all() };
-                let machines = self.region.store.machines(&filter).await?;
-                loaded.extend(machines.into_iter().map(|one| (one.system_id.clone(), one)));
+                let machines = self.region.store.packed_machines(&filter).await?;
+                loaded.extend(machines.into_iter().map(|one| (one.system_id().clone(), one)));
             }
             // A machine that was deleted meanwhile is left out.
             let items: Vec<Item> = heads
                 .into_iter()
                 .zip(rendered)
                 .filter_map(|(head, rendered)| match rendered {
-                    Some(bytes) => Some(Item::Rendered(bytes)),
-                    None => {
-                        let machine = loaded.remove(&head.system_id)?;
-                        Some(Item::Loaded(Box::new(machine)))
-                    }
+                    Some(view) => Some(Item::Rendered(view)),
+                    None => loaded.remove(&head.system_id).map(Item::Loaded),
                 })
                 .collect();
             self.page = items.into_iter();
@@ -287,8 +285,9 @@ impl Listing {
             }
             self.state = State::GoesOn;
             match item {
-                Item::Rendered(bytes) => chunk.extend_from_slice(&bytes),
+                Item::Rendered(view) => view.write(&mut chunk)?,
                 Item::Loaded(machine) => {
+                    let machine = machine.unpack()?;
                     let view = self.catalogue.write(&machine);
                     if self.fields.is_empty() {
                         let view = view.end();

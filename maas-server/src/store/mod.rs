@@ -15,6 +15,7 @@ mod document;
 mod error;
 mod filter;
 mod memory;
+mod packed;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod sql;
 
@@ -38,6 +39,7 @@ pub use document::{Document, RawDocument, Stored};
 pub use error::{AccountError, AddError, Cause, CommitError, DocumentError, Duplicate, StoreError};
 pub use filter::{MAX_FILTER_VALUES, MachineFilter, MachineHead, RecordFilter, StoredRecord};
 pub use memory::MemoryStore;
+pub use packed::PackedMachine;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub use sql::SqlStore;
 
@@ -64,6 +66,14 @@ pub trait Store: Debug + Send + Sync + 'static {
 
     /// The machines that match, in the order of their creation; one query.
     fn machines<'a>(&'a self, filter: &'a MachineFilter) -> Pending<'a, Vec<Machine>>;
+
+    /// As [`machines`](Self::machines), each to be read when it is needed.
+    fn packed_machines<'a>(&'a self, filter: &'a MachineFilter) -> Pending<'a, Vec<PackedMachine>> {
+        Box::pin(async move {
+            let machines = self.machines(filter).await?;
+            Ok(machines.into_iter().map(PackedMachine::from).collect())
+        })
+    }
 
     /// Ids, versions and owners of the machines that match, in the order of their creation; one
     /// query that reads no machine.

@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
-use crate::store::Change;
+use crate::store::{Change, NewMachine};
 use crate::testing::{machine, region, run as script_run};
 
 fn report(origin: &str, name: &str, phase: ReportPhase) -> Report {
@@ -19,7 +19,7 @@ fn deploying(run_id: u64) -> Machine {
 async fn a_trail_survives_in_the_database_and_the_next_run_begins_a_new_one() {
     let dir = tempfile::tempdir().unwrap();
     let region = region(dir.path()).await;
-    let machine = deploying(7);
+    let machine = region.store.add(NewMachine::new(deploying(7))).await.unwrap();
     for (at, name, phase) in [
         (1, "cmd-install", ReportPhase::Start),
         (2, "cmd-install/stage-extract", ReportPhase::Start),

@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use maas_core::id::SystemId;
-use maas_core::machine::interface::NetworkFacts;
 use maas_core::machine::{Machine, Record};
 use maas_core::secret::Secret;
 use maas_core::time::Timestamp;
@@ -18,6 +17,7 @@ use crate::store::change::{
 };
 use crate::store::error::{AddError, CommitError, Duplicate};
 use crate::store::filter::{MachineFilter, MachineHead, architecture};
+use crate::store::packed::{self, PackedMachine};
 
 /// The kind of the numbers that keep machines in the order of their creation.
 const ORDER: &str = "machine";
@@ -95,6 +95,18 @@ pub(super) fn remember(recent: &Recent, machine: &Arc<Machine>) {
 /// The machines that match.
 pub(super) async fn list(pool: &Pool, filter: &MachineFilter) -> Result<Vec<Machine>, Fault> {
     matching("SELECT version, body FROM machine", filter).fetch(pool, read).await
+}
+
+/// The machines that match, unread.
+pub(super) async fn packed(
+    pool: &Pool,
+    filter: &MachineFilter,
+) -> Result<Vec<PackedMachine>, Fault> {
+    let read = |row: &Row| {
+        let version = u64::try_from(row.try_get::<i64>(1)?)?;
+        Ok(PackedMachine::stored(row.try_get::<&str>(0)?.parse()?, version, row.try_get(2)?))
+    };
+    matching("SELECT system_id, version, body FROM machine", filter).fetch(pool, read).await
 }
 
 /// Ids, versions and owners of the machines that match.
@@ -471,9 +483,5 @@ async fn attach(
 
 /// A machine from `version, body`.
 fn read(row: &Row) -> Result<Machine, Fault> {
-    let mut machine: Machine = serde_json::from_str(row.try_get(1)?)?;
-    // One that was stored before interfaces were kept.
-    machine.ensure_interfaces(&NetworkFacts::default());
-    machine.version = u64::try_from(row.try_get::<i64>(0)?)?;
-    Ok(machine)
+    Ok(packed::read(u64::try_from(row.try_get::<i64>(0)?)?, row.try_get(1)?)?)
 }

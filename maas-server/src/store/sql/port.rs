@@ -17,6 +17,7 @@ use crate::store::change::{
 use crate::store::document::RawDocument;
 use crate::store::error::{AccountError, AddError, CommitError, DocumentError};
 use crate::store::filter::{MachineFilter, MachineHead, RecordFilter, StoredRecord};
+use crate::store::packed::PackedMachine;
 use crate::store::{Pending, Store};
 
 impl SqlStore {
@@ -49,6 +50,13 @@ impl Store for SqlStore {
         Box::pin(async move {
             filter.check()?;
             self.read(machines::list(&self.pool, filter)).await
+        })
+    }
+
+    fn packed_machines<'a>(&'a self, filter: &'a MachineFilter) -> Pending<'a, Vec<PackedMachine>> {
+        Box::pin(async move {
+            filter.check()?;
+            self.read(machines::packed(&self.pool, filter)).await
         })
     }
 
