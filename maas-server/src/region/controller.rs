@@ -121,12 +121,28 @@ impl Region {
             None => None,
         };
         let turn = self.turns.wait(id).await;
+        // A decision that changes something is checked by the commit; for any other the machine
+        // must be known as it is.
+        let mut recent = self.store.recent_machine(id);
         for _ in 0..ATTEMPTS {
-            let machine =
-                self.store.machine(id).await?.ok_or_else(|| ApplyError::NotFound(id.clone()))?;
+            let is_recent = recent.is_some();
+            let machine = match recent.take() {
+                Some(machine) => machine,
+                None => {
+                    let found = self.store.machine(id).await?;
+                    found.ok_or_else(|| ApplyError::NotFound(id.clone()))?
+                }
+            };
             let context = self.context()?;
-            let mut outcome = lifecycle::apply(&machine, &event(&machine)?, &context)?;
+            let decide = || lifecycle::apply(&machine, &event(&machine)?, &context);
+            let mut outcome = match decide() {
+                Err(_) if is_recent => continue,
+                decided => decided?,
+            };
             if extras.is_empty() && outcome.is_unchanged(&machine) {
+                if is_recent {
+                    continue;
+                }
                 return Ok(machine);
             }
             if let Some(interfaces) = &extras.interfaces {

@@ -55,6 +55,13 @@ pub trait Store: Debug + Send + Sync + 'static {
     /// The machine with this id.
     fn machine<'a>(&'a self, id: &'a SystemId) -> Pending<'a, Option<Arc<Machine>>>;
 
+    /// The machine with this id as it was when it was last asked for or committed, without asking
+    /// the database: for who finds out by [`commit`](Self::commit) whether it still is.
+    fn recent_machine(&self, id: &SystemId) -> Option<Arc<Machine>> {
+        let _ = id;
+        None
+    }
+
     /// The machine with this OAuth token key.
     fn machine_by_token<'a>(&'a self, token_key: &'a str) -> Pending<'a, Option<Arc<Machine>>>;
 

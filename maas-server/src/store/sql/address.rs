@@ -24,6 +24,14 @@ impl Dialect {
         }
     }
 
+    /// What makes a table's rows lie in the order of its primary key, where that is not so anyway.
+    pub(super) const fn clustered(self) -> &'static str {
+        match self {
+            Self::Sqlite => " WITHOUT ROWID",
+            Self::Postgres => "",
+        }
+    }
+
     /// A primary key that counts up by itself and never gives a number twice.
     pub(super) const fn counted(self) -> &'static str {
         match self {

@@ -83,6 +83,7 @@ pub(super) async fn find(
     }
     let machine = Arc::new(read(&row)?);
     recent.keep(by, &value, &machine);
+    recent.keep(By::Id, machine.system_id.as_str(), &machine);
     Ok(Some(machine))
 }
 

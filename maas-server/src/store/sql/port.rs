@@ -34,6 +34,10 @@ impl Store for SqlStore {
         self.read(machines::find(&self.pool, &self.recent, By::Id, id.as_str()))
     }
 
+    fn recent_machine(&self, id: &SystemId) -> Option<Arc<Machine>> {
+        self.recent.known(By::Id, id.as_str())
+    }
+
     fn machine_by_token<'a>(&'a self, token_key: &'a str) -> Pending<'a, Option<Arc<Machine>>> {
         self.read(machines::find(&self.pool, &self.recent, By::Token, token_key))
     }

@@ -45,7 +45,10 @@ pub(super) async fn migrate(
         return Ok(Standing::Newer { found });
     }
     for (version, step) in (1u64..).zip(STEPS).skip(usize::try_from(found)?) {
-        let text = step.replace("{BYTES}", dialect.bytes()).replace("{COUNTED}", dialect.counted());
+        let text = step
+            .replace("{BYTES}", dialect.bytes())
+            .replace("{COUNTED}", dialect.counted())
+            .replace("{CLUSTERED}", dialect.clustered());
         connection.execute_all(text).await?;
         query("INSERT INTO schema_version (version) VALUES ($1)")
             .bind(i64::try_from(version)?)

@@ -7,6 +7,7 @@ use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use tokio::sync::{mpsc, oneshot};
@@ -19,6 +20,10 @@ use crate::store::error::Cause;
 
 /// Work that waits; more callers wait for a place.
 const QUEUE: usize = 1024;
+
+/// How long work waits for other work when there was more of it a moment ago. Far less than a disk
+/// takes that has to turn.
+const GATHER: Duration = Duration::from_micros(400);
 
 /// The queue's end that callers hold, and the end of the thread behind it.
 pub(super) struct Writer {
@@ -172,7 +177,19 @@ fn serve(
 ) {
     let mut connection = Some(connection);
     let mut batch = Vec::with_capacity(limit);
+    let mut last = 1;
     while queue.blocking_recv_many(&mut batch, limit) > 0 {
+        // Those whose work shared the last commit have been answered just now: they will soon ask
+        // again, and a commit for each costs far more than one for all.
+        if batch.len() < last {
+            std::thread::sleep(GATHER);
+            while batch.len() < limit
+                && let Ok(job) = queue.try_recv()
+            {
+                batch.push(job);
+            }
+        }
+        last = batch.len();
         let committed = match &mut connection {
             Some(open) => commit(open, &mut batch),
             None => match file::Connection::open(file) {

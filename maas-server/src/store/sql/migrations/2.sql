@@ -4,5 +4,5 @@ CREATE TABLE report (
     number BIGINT NOT NULL,
     body TEXT NOT NULL,
     PRIMARY KEY (system_id, run, number)
-);
+){CLUSTERED};
 DELETE FROM document WHERE kind = 'report-trail';
