@@ -190,9 +190,10 @@ mod tests {
     #[test]
     fn the_room_is_never_exceeded() {
         let shown = Shown::new(100);
-        for number in 0..50 {
-            let json: Vec<u8> = (0..30).map(|at| (number * 31 + at * at) as u8).collect();
-            shown.keep(&machine(number), "a", &json);
+        for number in 0..50_u8 {
+            let noise =
+                (0..30_u8).map(|at| number.wrapping_mul(31).wrapping_add(at.wrapping_mul(at)));
+            shown.keep(&machine(number), "a", &noise.collect::<Vec<u8>>());
             let inner = shown.inner.lock().unwrap_or_else(PoisonError::into_inner);
             let sum: usize = inner.views.values().map(|view| view.packed.difference.len()).sum();
             assert_eq!(sum, inner.bytes);

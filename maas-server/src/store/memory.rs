@@ -76,7 +76,7 @@ impl State {
             kept.retain(|one| one.run == report.run);
         }
         let (first, last) = KEPT_REPORTS;
-        if report.number >= first + last && report.number % REPORTS_BETWEEN_SWEEPS == 0 {
+        if report.number >= first + last && report.number.is_multiple_of(REPORTS_BETWEEN_SWEEPS) {
             kept.retain(|one| one.number < first || one.number >= report.number - last);
         }
         if let Err(place) = kept.binary_search_by_key(&report.number, |one| one.number) {

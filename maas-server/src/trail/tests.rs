@@ -40,7 +40,7 @@ async fn a_trail_survives_in_the_database_and_the_next_run_begins_a_new_one() {
     assert_eq!(shown["stages"][0]["stages"][0]["duration"], 3.0);
     assert_eq!(shown["failure"], Value::Null);
     let next = deploying(8);
-    let first = report("cloudinit", "init-local", ReportPhase::Success);
+    let first = report("cloudinit", "init-local/check-cache", ReportPhase::Success);
     let fresh = record(&region, &next, Timestamp::from_seconds(9), &first).await.unwrap();
     assert_eq!(fresh.iter().map(|one| one.number).collect::<Vec<_>>(), Vec::<u64>::new());
     assert_eq!(region.trails.reports(&next.system_id).unwrap().len(), 1);

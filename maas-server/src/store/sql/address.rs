@@ -61,6 +61,13 @@ impl Address {
         Self::File(PathBuf::from(file.strip_prefix("//").unwrap_or(file)))
     }
 
+    pub(super) const fn dialect(&self) -> Dialect {
+        match self {
+            Self::File(_) => Dialect::Sqlite,
+            Self::Server(_) => Dialect::Postgres,
+        }
+    }
+
     /// What messages may show: the file, or the URL without password and parameters.
     pub(super) fn label(&self) -> String {
         match self {

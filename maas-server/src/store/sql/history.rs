@@ -91,7 +91,7 @@ pub(super) async fn put_report(
             .await?;
     }
     let (first, last) = KEPT_REPORTS;
-    if report.number >= first + last && report.number % REPORTS_BETWEEN_SWEEPS == 0 {
+    if report.number >= first + last && report.number.is_multiple_of(REPORTS_BETWEEN_SWEEPS) {
         query(
             "DELETE FROM report WHERE system_id = $1 AND run = $2 AND number >= $3 AND number < $4",
         )

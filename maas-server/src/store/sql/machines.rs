@@ -179,7 +179,7 @@ pub(super) async fn attachment(
         .bind(attachment.name())
         .fetch_optional(pool)
         .await?;
-    Ok(row.map(|row| row.try_get(0).map(Secret::new)).transpose()?)
+    row.map(|row| row.try_get(0).map(Secret::new)).transpose()
 }
 
 /// Adds a machine.

@@ -25,7 +25,7 @@ use std::pin::Pin;
 
 use maas_core::secret::Secret;
 
-use self::address::{Address, Dialect};
+use self::address::Address;
 use self::db::{Connection, DbError, Pool};
 use self::recent::Recent;
 use self::schema::Standing;
@@ -116,10 +116,11 @@ impl SqlStore {
             }
             Standing::Current => Ok(()),
         };
+        let dialect = address.dialect();
         let (pool, writes) = match address {
             #[cfg(feature = "sqlite")]
             Address::File(file) => {
-                let (connection, standing) = writer::open(&file).await.map_err(failed)?;
+                let (connection, standing) = writer::open(&file, dialect).await.map_err(failed)?;
                 newer(standing)?;
                 let pool = Pool::File(db::file::Readers::of(&file));
                 let writer =
@@ -130,9 +131,9 @@ impl SqlStore {
             Address::Server(url) => {
                 let pool = db::server::connect(url.expose()).await.map_err(failed)?;
                 let pool = Pool::Server(pool);
-                let migrated = Self::transact_on(&pool, |connection| {
+                let migrated = Self::transact_on(&pool, move |connection| {
                     Box::pin(async move {
-                        let standing = schema::migrate(connection, Dialect::Postgres).await?;
+                        let standing = schema::migrate(connection, dialect).await?;
                         Ok(if standing == Standing::Current { Ok(()) } else { Err(standing) })
                     })
                 });
@@ -143,6 +144,7 @@ impl SqlStore {
             }
             #[cfg(not(feature = "sqlite"))]
             Address::File(_) => {
+                let _ = (batch, dialect);
                 return Err(StoreError::Address { database, expected: "postgres://…" });
             }
             #[cfg(not(feature = "postgres"))]

@@ -32,13 +32,13 @@ pub(super) struct Writer {
 }
 
 /// Opens a file and brings its tables up to date, on a thread that may wait for other processes.
-pub(super) async fn open(file: &Path) -> Result<(Connection, Standing), Fault> {
+pub(super) async fn open(file: &Path, dialect: Dialect) -> Result<(Connection, Standing), Fault> {
     let file = file.to_owned();
     let work = tokio::task::spawn_blocking(move || {
         let mut connection = Connection::File(file::Connection::open(&file)?);
         let standing = at_once(async {
             execute(&mut connection, "BEGIN IMMEDIATE").await?;
-            let standing = schema::migrate(&mut connection, Dialect::Sqlite).await;
+            let standing = schema::migrate(&mut connection, dialect).await;
             let keep = matches!(standing, Ok(Standing::Current));
             execute(&mut connection, if keep { "COMMIT" } else { "ROLLBACK" }).await?;
             standing

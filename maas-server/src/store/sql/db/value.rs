@@ -35,6 +35,7 @@ from! {
     Vec<u8> => |bytes| Value::Bytes(Cow::Owned(bytes)),
 }
 
+#[cfg(feature = "sqlite")]
 impl Value<'_> {
     /// The same without anything borrowed.
     pub(super) fn into_owned(self) -> Value<'static> {
