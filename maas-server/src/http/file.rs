@@ -1,20 +1,20 @@
 //! Files as replies: whole or one range of them, with validators, never shorter than announced.
 
-use std::future::Future as _;
+mod body;
+mod part;
+
 use std::io;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
-use http_body::{Body, Frame, SizeHint};
-use tokio::task::JoinHandle;
+use tokio::sync::watch;
 
-use super::splice::{Pieces, is_in_memory};
-use super::{BoxError, Problem, Reply};
+use self::body::read_chunk;
+pub(super) use self::part::FilePart;
+pub use self::part::Reach;
+use super::{Problem, Reply};
 
 /// How many bytes are read and sent at a time.
 pub const CHUNK_LEN: usize = 256 * 1024;
@@ -127,6 +127,13 @@ impl FileContent {
         }
     }
 
+    /// Whether it still has its name and its length; asks the system nothing that waits.
+    pub(crate) fn is_as_it_was(&self) -> bool {
+        use std::os::unix::fs::MetadataExt as _;
+        let now = self.file.metadata();
+        now.is_ok_and(|now| now.nlink() > 0 && now.len() == self.length)
+    }
+
     /// A file that is open already, which must have this length in bytes.
     pub(crate) async fn of_file(
         file: Arc<std::fs::File>,
@@ -147,55 +154,32 @@ impl FileContent {
     pub fn reply(self, request: &HeaderMap) -> Reply {
         let Self { file, length, media_type, tag } = self;
         ranged(request, length, tag.as_deref(), |start, end| {
-            Reply::file(&media_type, FilePart { file, start, end })
+            Reply::file(&media_type, FilePart::new(file, start, end))
         })
     }
 }
 
-/// The bytes of a file from `start` to, not including, `end`.
-#[derive(Clone, Debug)]
-pub(super) struct FilePart {
-    file: Arc<std::fs::File>,
-    start: u64,
-    end: u64,
-}
-
-impl FilePart {
-    pub(super) const fn length(&self) -> u64 {
-        self.end - self.start
-    }
-
-    /// A body that reads them.
-    pub(super) fn read(self) -> FileBody {
-        FileBody::new(self, None)
-    }
-
-    /// A body for a connection that can send pieces of files itself.
-    pub(super) fn spliced(self, pieces: Pieces) -> FileBody {
-        FileBody::new(self, Some(pieces))
-    }
-}
-
-/// The answer to a request with these headers for `length` bytes under the entity tag `tag`:
-/// 200, 206, 304 or 416. `body` gives the bytes from its first to, not including, its second.
+/// The answer to a request with these headers from a file that is still being written: as
+/// [`FileContent::reply`], but bytes go out as `growth` tells of them, and a file that breaks off
+/// ends the connection. `length` is what the file will have in the end, in bytes, and `digest`
+/// the hex SHA-256 of that.
 #[must_use]
-pub fn ranged_reply<B>(
+pub fn growing_reply(
     request: &HeaderMap,
+    file: Arc<std::fs::File>,
     length: u64,
-    media_type: &str,
-    tag: Option<&str>,
-    body: impl FnOnce(u64, u64) -> B,
-) -> Reply
-where
-    B: Body<Data = Bytes> + Send + 'static,
-    B::Error: Into<BoxError>,
-{
-    ranged(request, length, tag, |start, end| {
-        Reply::stream(media_type, Some(end - start), body(start, end))
+    digest: &str,
+    growth: watch::Receiver<Reach>,
+) -> Reply {
+    let tag = format!("\"{digest}\"");
+    ranged(request, length, Some(&tag), |start, end| {
+        let part = FilePart::new(file, start, end).growing(growth);
+        Reply::file("application/octet-stream", part)
     })
 }
 
-/// The same with the whole of the answer made by `bytes`.
+/// The answer to a request with these headers for `length` bytes under the entity tag `tag`: 200,
+/// 206, 304 or 416. `bytes` gives those from its first to, not including, its second.
 fn ranged(
     request: &HeaderMap,
     length: u64,
@@ -319,155 +303,6 @@ fn read_range(value: &str) -> Option<(Option<u64>, Option<u64>)> {
     // A number too large for us is larger than any file.
     let number = |text: &str| (!text.is_empty()).then(|| text.parse().unwrap_or(u64::MAX));
     Some((number(first), number(last)))
-}
-
-/// The bytes of a file from `next` to `end`: those that are in memory go to a connection that
-/// takes them as they are, others are read on the blocking threads one chunk ahead.
-///
-/// No thread waits while the client is slow: a read is started when the chunk before it goes
-/// out, so hundreds of stalled downloads hold no more than their chunks. And no task waits while
-/// another client is fast: after each piece the others have their turn.
-pub(super) struct FileBody {
-    file: Arc<std::fs::File>,
-    next: u64,
-    end: u64,
-    sent: u64,
-    pieces: Option<Pieces>,
-    turn: Turn,
-    reading: Option<JoinHandle<io::Result<Bytes>>>,
-    // Chunks that were handed out; when the connection has dropped its half, the memory is used
-    // again and need not be cleared.
-    spare: Vec<Bytes>,
-}
-
-/// Whose turn it is among the connections of a thread.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Turn {
-    Ours,
-    Others,
-}
-
-impl FileBody {
-    fn new(part: FilePart, pieces: Option<Pieces>) -> Self {
-        let FilePart { file, start, end } = part;
-        Self {
-            file,
-            next: start,
-            end,
-            sent: start,
-            pieces,
-            turn: Turn::Ours,
-            reading: None,
-            spare: Vec::new(),
-        }
-    }
-
-    /// The next piece, when it can be sent as it is.
-    fn piece(&mut self) -> Option<Bytes> {
-        let pieces = self.pieces.as_ref()?;
-        let length = self.chunk_length();
-        if self.reading.is_some() || !is_in_memory(&self.file, self.next, length) {
-            return None;
-        }
-        let stands = pieces.push(&self.file, self.next, length);
-        self.next += length as u64;
-        self.sent += length as u64;
-        Some(stands)
-    }
-
-    fn chunk_length(&self) -> usize {
-        usize::try_from(self.end - self.next).unwrap_or(CHUNK_LEN).min(CHUNK_LEN)
-    }
-
-    fn read_ahead(&mut self) {
-        let length = self.chunk_length();
-        if length == 0 {
-            return;
-        }
-        let (file, at) = (Arc::clone(&self.file), self.next);
-        let buffer = self.buffer();
-        self.next += length as u64;
-        self.reading =
-            Some(tokio::task::spawn_blocking(move || read_chunk(&file, at, length, buffer)));
-    }
-
-    /// A used buffer when one is free.
-    fn buffer(&mut self) -> BytesMut {
-        for _ in 0..self.spare.len() {
-            match self.spare.remove(0).try_into_mut() {
-                Ok(free) => return free,
-                Err(busy) => self.spare.push(busy),
-            }
-        }
-        BytesMut::new()
-    }
-}
-
-fn read_chunk(
-    file: &std::fs::File,
-    at: u64,
-    length: usize,
-    mut buffer: BytesMut,
-) -> io::Result<Bytes> {
-    buffer.resize(length, 0);
-    file.read_exact_at(&mut buffer, at)?;
-    Ok(buffer.freeze())
-}
-
-impl Body for FileBody {
-    type Data = Bytes;
-    type Error = io::Error;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
-        let this = self.get_mut();
-        if this.turn == Turn::Others {
-            this.turn = Turn::Ours;
-            cx.waker().wake_by_ref();
-            return Poll::Pending;
-        }
-        if let Some(stands) = this.piece() {
-            this.turn = Turn::Others;
-            return Poll::Ready(Some(Ok(Frame::data(stands))));
-        }
-        if this.reading.is_none() {
-            this.read_ahead();
-        }
-        let Some(reading) = &mut this.reading else { return Poll::Ready(None) };
-        let read = ready!(Pin::new(reading).poll(cx));
-        this.reading = None;
-        let bytes = read.map_err(io::Error::other).flatten();
-        match bytes {
-            Ok(bytes) => {
-                this.sent += bytes.len() as u64;
-                // What the kernel has read ahead meanwhile need not be read again.
-                if this.pieces.is_none() {
-                    this.read_ahead();
-                }
-                if this.next < this.end && this.spare.len() < 3 {
-                    this.spare.push(bytes.clone());
-                }
-                Poll::Ready(Some(Ok(Frame::data(bytes))))
-            }
-            Err(error) => {
-                // The file shrank or the disk fails: the connection is cut, so that the client
-                // sees fewer bytes than announced.
-                this.next = this.end;
-                tracing::error!(error = %error, "a file could not be read to its end");
-                Poll::Ready(Some(Err(error)))
-            }
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.sent >= self.end
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.end.saturating_sub(self.sent))
-    }
 }
 
 #[cfg(test)]

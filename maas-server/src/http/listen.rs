@@ -6,18 +6,18 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::file::FilePart;
+use super::sender::Senders;
 use super::splice::{Pieces, SplicingStream};
 use super::stall::StallGuard;
 use super::{Api, Connection, ReplyBody, Transport};
@@ -178,6 +178,7 @@ impl Listener {
         stop: CancellationToken,
     ) {
         let slots = Arc::new(Semaphore::new(options.connections.max(1)));
+        let senders = Arc::new(Senders::default());
         let mut tasks = JoinSet::new();
         loop {
             // A slot first: what cannot be served is not accepted.
@@ -194,7 +195,12 @@ impl Listener {
                 accepted = self.socket.accept() => accepted,
             };
             let (stream, peer) = match accepted {
-                Ok(accepted) => accepted,
+                Ok((stream, peer)) => {
+                    if let Err(error) = stream.set_nodelay(true) {
+                        tracing::debug!(%error, %peer, "no TCP_NODELAY");
+                    }
+                    (stream, peer)
+                }
                 Err(error) => {
                     tracing::warn!(%error, "a connection could not be accepted");
                     // Out of file descriptors, say: waiting helps, trying at once does not.
@@ -207,6 +213,7 @@ impl Listener {
             };
             let (api, stop) = (Arc::clone(&api), stop.clone());
             let local = (!self.address.ip().is_unspecified()).then_some(self.address);
+            let stream = SplicingStream::new(stream, options.stall_timeout, Arc::clone(&senders));
             tasks.spawn(async move {
                 let _slot = slot;
                 serve_tcp(api, stream, (peer, local), options, stop).await;
@@ -235,16 +242,15 @@ fn report(ended: Result<(), tokio::task::JoinError>) {
 
 async fn serve_tcp<A: Answer>(
     api: Arc<A>,
-    stream: TcpStream,
+    stream: SplicingStream,
     (peer, local): (SocketAddr, Option<SocketAddr>),
     options: ServeOptions,
     stop: CancellationToken,
 ) {
     // A socket for both families shows IPv4 peers as ::ffff:a.b.c.d.
     let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
-    let local = local.or_else(|| stream.local_addr().ok());
+    let local = local.or_else(|| stream.local_address());
     let connection = Connection { peer: Some(peer), local, transport: Transport::Plain };
-    let stream = SplicingStream::new(stream);
     let pieces = stream.pieces();
     serve_stream(api, stream, connection, options, stop, Some(pieces)).await;
 }
@@ -260,10 +266,12 @@ pub async fn serve_connection<A, T>(
     A: Answer,
     T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    let stream = StallGuard::new(stream, options.stall_timeout);
     serve_stream(api, stream, connection, options, stop, None).await;
 }
 
-/// Serves a stream that takes pieces of files as they are, or one that does not.
+/// Serves a stream that takes pieces of files as they are, or one that does not; it gives up by
+/// itself on a client that takes nothing.
 async fn serve_stream<A, T>(
     api: Arc<A>,
     stream: T,
@@ -275,7 +283,7 @@ async fn serve_stream<A, T>(
     A: Answer,
     T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let io = TokioIo::new(StallGuard::new(stream, options.stall_timeout));
+    let io = TokioIo::new(stream);
     let service = service_fn(move |request| {
         let (api, pieces) = (Arc::clone(&api), pieces.clone());
         async move {
@@ -283,7 +291,7 @@ async fn serve_stream<A, T>(
             if let (Some(pieces), Some(part)) =
                 (pieces, response.extensions_mut().remove::<FilePart>())
             {
-                *response.body_mut() = part.spliced(pieces).map_err(Into::into).boxed_unsync();
+                *response.body_mut() = part.spliced(pieces);
             }
             Ok::<_, Infallible>(response)
         }

@@ -87,6 +87,7 @@ mod reference;
 mod reply;
 mod request;
 mod router;
+mod sender;
 mod splice;
 mod stall;
 mod table;
@@ -98,7 +99,7 @@ pub use api::{Api, ApiTitle, Limits};
 pub use body::{BodyError, BoxError, ReplyBody, RequestBody};
 pub use field::{Field, FieldError, FieldErrors, Fields, Value, parse_flag};
 pub use file::{
-    CHUNK_LEN, FileContent, FileError, Range, if_none_match, parse_range, ranged_reply,
+    CHUNK_LEN, FileContent, FileError, Range, Reach, growing_reply, if_none_match, parse_range,
 };
 pub use form::{parse_body, parse_json_object, parse_urlencoded};
 pub use listen::{Answer, BindError, Listener, ServeOptions, serve_connection};

@@ -188,8 +188,7 @@ impl Reply {
         let mut file = None;
         let (length, body) = match self.content {
             Content::File(part) => {
-                let read = part.clone().read().map_err(Into::into).boxed_unsync();
-                let length = part.length();
+                let (read, length) = (part.clone().read(), part.length());
                 file = Some(part).filter(|_| extent == Extent::Whole);
                 (Some(length), read)
             }

@@ -22,6 +22,21 @@ impl<T> StallGuard<T> {
         Self { inner, longest, waiting: None }
     }
 
+    /// The stream itself, for what does not wait.
+    pub(super) const fn stream(&self) -> &T {
+        &self.inner
+    }
+
+    /// The stream alone.
+    pub(super) fn into_stream(self) -> T {
+        self.inner
+    }
+
+    /// The longest wait.
+    pub(super) const fn longest(&self) -> Duration {
+        self.longest
+    }
+
     /// Passes progress through, and starts or looks at the clock where there is none.
     fn guard<R>(
         waiting: &mut Option<Pin<Box<Sleep>>>,

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 use super::*;
 use crate::http::reply::Extent;
+use http_body::Body;
 use http_body_util::BodyExt;
 use proptest::prelude::*;
 use std::io::Write;

@@ -5,6 +5,7 @@ use super::*;
 use crate::http::Limits;
 use crate::http::api::tests::{App, BIG, api, api_with};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 
 struct Server {

@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 use tokio::sync::watch;
 
 use super::{Upstream, Wanted};
-use crate::http::{BoxError, CHUNK_LEN, FileContent, FileError};
+use crate::http::{BoxError, CHUNK_LEN, FileContent, FileError, Reach};
 
 /// How often a transfer that brings nothing new is tried.
 const ATTEMPTS: u32 = 5;
@@ -25,19 +25,8 @@ const SILENCE: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub(super) struct Fill {
     pub(super) size: u64,
-    file: Arc<File>,
-    progress: watch::Sender<Progress>,
-}
-
-/// How far a transfer is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Progress {
-    /// So many bytes can be read; never all of them.
-    Readable(u64),
-    /// All of it can be read, and is what was wanted.
-    Verified,
-    /// It ended badly.
-    Failed,
+    pub(super) file: Arc<File>,
+    growth: watch::Sender<Reach>,
 }
 
 /// What came is not what was wanted.
@@ -57,40 +46,28 @@ enum Wrong {
 impl Fill {
     pub(super) fn create(part: &Path, size: u64) -> io::Result<Self> {
         let file = File::options().read(true).write(true).create(true).truncate(true).open(part)?;
-        let progress = watch::Sender::new(Progress::Readable(0));
-        Ok(Self { size, file: Arc::new(file), progress })
+        Ok(Self { size, file: Arc::new(file), growth: watch::Sender::new(Reach::Bytes(0)) })
     }
 
-    pub(super) fn progress(&self) -> watch::Receiver<Progress> {
-        self.progress.subscribe()
+    /// How far it is; [`Reach::Whole`] when all of it is there and is what was wanted.
+    pub(super) fn growth(&self) -> watch::Receiver<Reach> {
+        self.growth.subscribe()
     }
 
-    pub(super) fn settle(&self, progress: Progress) {
-        self.progress.send_replace(progress);
+    pub(super) fn settle(&self, end: Reach) {
+        self.growth.send_replace(end);
     }
 
     /// Waits for the end.
-    pub(super) async fn settled(&self) -> Progress {
-        let mut progress = self.progress();
-        let settled =
-            progress.wait_for(|progress| !matches!(progress, Progress::Readable(_))).await;
-        settled.map_or(Progress::Failed, |progress| *progress)
+    pub(super) async fn settled(&self) -> Reach {
+        let mut growth = self.growth();
+        let settled = growth.wait_for(|reach| !matches!(reach, Reach::Bytes(_))).await;
+        settled.map_or(Reach::Broken, |reach| *reach)
     }
 
     /// The file itself, for after the end.
     pub(super) async fn content(&self) -> Result<FileContent, FileError> {
         FileContent::of_file(Arc::clone(&self.file), self.size).await
-    }
-
-    /// Bytes that can be read.
-    pub(super) async fn read(&self, at: u64, length: usize) -> io::Result<Bytes> {
-        let file = Arc::clone(&self.file);
-        let read = tokio::task::spawn_blocking(move || {
-            let mut bytes = vec![0; length];
-            file.read_exact_at(&mut bytes, at)?;
-            Ok(Bytes::from(bytes))
-        });
-        read.await.map_err(io::Error::other)?
     }
 
     /// Fetches the whole file; with `Ok` its hash was right.
@@ -187,7 +164,7 @@ impl Fill {
         writer.written += length;
         // The last byte is shown when all of them are known to be right.
         let readable = writer.written.min(self.size.saturating_sub(1));
-        self.progress.send_replace(Progress::Readable(readable));
+        self.growth.send_replace(Reach::Bytes(readable));
         Ok(())
     }
 }

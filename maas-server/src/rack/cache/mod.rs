@@ -7,8 +7,8 @@
 //! that was cut.
 
 mod fill;
-mod growing;
 mod index;
+mod open;
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
@@ -22,9 +22,10 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
 use http::HeaderMap;
 
-use self::fill::{Fill, Progress};
+use self::fill::Fill;
 use self::index::Index;
-use crate::http::{BoxError, FileContent, FileError, Reply};
+use self::open::OpenFiles;
+use crate::http::{BoxError, FileContent, FileError, Reach, Reply, growing_reply};
 
 /// The pause before a broken transfer is taken up for the first time.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
@@ -88,6 +89,7 @@ pub struct Cache {
 #[derive(Debug)]
 struct State {
     index: Index,
+    open: OpenFiles,
     filling: HashMap<String, Arc<Fill>>,
 }
 
@@ -113,7 +115,9 @@ impl Entry {
     pub fn reply(self, request: &HeaderMap) -> Reply {
         match self {
             Self::Whole(content) => content.reply(request),
-            Self::Growing(growing) => growing::reply(growing.fill, &growing.sha256, request),
+            Self::Growing(Growing { fill, sha256 }) => {
+                growing_reply(request, Arc::clone(&fill.file), fill.size, &sha256, fill.growth())
+            }
         }
     }
 }
@@ -134,7 +138,11 @@ impl Cache {
             dir: dir.to_owned(),
             upstream,
             first_pause: FIRST_PAUSE,
-            state: Mutex::new(State { index: Index::new(limit), filling: HashMap::new() }),
+            state: Mutex::new(State {
+                index: Index::new(limit),
+                open: OpenFiles::default(),
+                filling: HashMap::new(),
+            }),
         };
         for folder in [cache.whole_dir(), cache.part_dir()] {
             std::fs::create_dir_all(&folder).map_err(io(&folder))?;
@@ -192,22 +200,38 @@ impl Cache {
         if !is_sha256(&wanted.sha256) {
             return Err(CacheError::NotAHash(wanted.sha256.chars().take(80).collect()));
         }
-        let path = self.whole_path(&wanted.sha256);
-        let is_here = self.state().index.touch(&wanted.sha256);
-        if is_here {
-            match FileContent::open(&path, Some(wanted.size)).await {
-                Ok(content) => {
-                    content.mark_used();
-                    return Ok(Entry::Whole(content.digest(&wanted.sha256)));
-                }
-                // Somebody took it away or the disk lost some of it: it is fetched again.
-                Err(error) => {
-                    tracing::warn!(%error, "a cached file is fetched again");
-                    self.state().index.remove(&wanted.sha256);
-                }
+        {
+            let mut state = self.state();
+            if !state.index.touch(&wanted.sha256) {
+                return self.join(&mut state, wanted);
+            }
+            if let Some(content) = state.open.find(&wanted.sha256)
+                && content.length() == wanted.size
+            {
+                return Ok(Entry::Whole(content));
             }
         }
+        let opened = FileContent::open(&self.whole_path(&wanted.sha256), Some(wanted.size)).await;
         let mut state = self.state();
+        match opened {
+            Ok(content) => {
+                let content = content.digest(&wanted.sha256);
+                if state.index.has(&wanted.sha256) {
+                    state.open.hold(&wanted.sha256, content.clone());
+                }
+                Ok(Entry::Whole(content))
+            }
+            // Somebody took it away or the disk lost some of it: it is fetched again.
+            Err(error) => {
+                tracing::warn!(%error, "a cached file is fetched again");
+                state.index.remove(&wanted.sha256);
+                self.join(&mut state, wanted)
+            }
+        }
+    }
+
+    /// The transfer of a file that is under way, or a new one.
+    fn join(self: &Arc<Self>, state: &mut State, wanted: &Wanted) -> Result<Entry, CacheError> {
         if let Some(fill) = state.filling.get(&wanted.sha256) {
             return Ok(growing(fill, wanted));
         }
@@ -216,7 +240,6 @@ impl Cache {
             .map_err(|source| CacheError::Io { path: part.clone(), source })?;
         let fill = Arc::new(fill);
         state.filling.insert(wanted.sha256.clone(), Arc::clone(&fill));
-        drop(state);
         let entry = growing(&fill, wanted);
         tokio::spawn(Arc::clone(self).fill(wanted.clone(), fill, part));
         Ok(entry)
@@ -243,7 +266,7 @@ impl Cache {
             Entry::Growing(growing) => growing,
         };
         match growing.fill.settled().await {
-            Progress::Verified => Ok(growing.fill.content().await?.digest(&growing.sha256)),
+            Reach::Whole => Ok(growing.fill.content().await?.digest(&growing.sha256)),
             _ => Err(CacheError::Upstream { sha256: growing.sha256 }),
         }
     }
@@ -260,8 +283,8 @@ impl Cache {
             Ok(()) => self.keep(&wanted, &part).await,
             Err(error) => Err(error),
         };
-        let progress = match kept {
-            Ok(()) => Progress::Verified,
+        let end = match kept {
+            Ok(()) => Reach::Whole,
             Err(error) => {
                 tracing::error!(
                     sha256 = wanted.sha256,
@@ -271,11 +294,11 @@ impl Cache {
                 if let Err(error) = std::fs::remove_file(&part) {
                     tracing::debug!(%error, "no half-fetched file to remove");
                 }
-                Progress::Failed
+                Reach::Broken
             }
         };
         self.state().filling.remove(&wanted.sha256);
-        fill.settle(progress);
+        fill.settle(end);
     }
 
     /// Gives a verified file its name, for good.
@@ -297,6 +320,7 @@ impl Cache {
     fn remove(&self, evicted: &[String]) {
         for sha256 in evicted {
             tracing::info!(sha256, "evicted from the cache");
+            self.state().open.close(sha256);
             if let Err(error) = std::fs::remove_file(self.whole_path(sha256)) {
                 tracing::warn!(sha256, %error, "an evicted file cannot be removed");
             }
