@@ -234,7 +234,7 @@ async fn run_staged(
     let options = FetchOptions { first_pause: Duration::from_millis(1), ..FetchOptions::default() };
     let content = &transport.content;
     let blob = (Sha256::of(content), content.len() as u64);
-    let among = (&Semaphore::new(1), Some(staged));
+    let among = (&Transfers::new(1), Some(staged));
     fetch_among(transport, store, blob, &urls, &options, among, &()).await
 }
 

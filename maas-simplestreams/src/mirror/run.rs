@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use futures_util::StreamExt;
-use tokio::sync::Semaphore;
 use url::Url;
 
 use super::plan::Plan;
@@ -16,11 +15,12 @@ use super::{MirrorError, MirrorOptions, STATE_DIRECTORY};
 use crate::date::Timestamp;
 use crate::digest::Sha256;
 use crate::document::Problem;
-use crate::fetch::{FetchError, Fetched, fetch_among, fetch_proved};
+use crate::fetch::{FetchError, Fetched, Transfers, fetch_among, fetch_proved};
 use crate::path::SafePath;
 use crate::publish::write_file;
 use crate::report::{Event, Reporter};
 use crate::repository::{CachedDocument, Repository, Source};
+use crate::select::Wanted;
 use crate::store::{BlobStore, Staged, sync_directory};
 use crate::transport::{SourceUrl, Transport};
 use crate::trust::Alarm;
@@ -209,8 +209,11 @@ impl Mirror {
         reporter: &dyn Reporter,
     ) -> Result<(u64, BTreeMap<Sha256, Sha256>), MirrorError> {
         let staged = Staged::default();
-        let among = (&Semaphore::new(options.fetch.jobs.get()), Some(&staged));
-        let fetches = plan.wanted.iter().map(|file| async move {
+        let among = (&Transfers::new(options.fetch.jobs.get()), Some(&staged));
+        // The largest first: they take longest, and the small ones fill the gaps at the end.
+        let mut wanted: Vec<&Wanted> = plan.wanted.iter().collect();
+        wanted.sort_by_key(|file| std::cmp::Reverse(file.size));
+        let fetches = wanted.into_iter().map(|file| async move {
             let roots = std::iter::once(source).chain(&options.alternatives);
             let urls: Vec<Url> =
                 roots.flat_map(|root| file.paths.iter().map(|path| root.join(path))).collect();
