@@ -273,7 +273,7 @@ async fn attempt_all(
     let mut wrong = 0;
     let mut pause = options.first_pause;
     let mut received = 0;
-    let mut in_memory = job.staged.filter(|_| size <= SMALL && store.is_untouched(&sha256));
+    let mut in_memory = job.staged.filter(|staged| size <= SMALL && staged.takes(&sha256));
     loop {
         let in_memory = in_memory.take();
         let begun = match in_memory {
