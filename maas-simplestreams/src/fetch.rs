@@ -1,6 +1,7 @@
 //! Fetching blobs into the store: hashed while they arrive, resumed, retried, never too long.
 
 mod streams;
+mod transfers;
 
 use std::num::{NonZeroU64, NonZeroUsize};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,9 +10,10 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
-use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use url::Url;
+
+pub(crate) use transfers::Transfers;
 
 use crate::digest::{Sha256, Sha512};
 use crate::report::{Event, Reporter, chain};
@@ -32,9 +34,9 @@ const SMALL: u64 = 64 << 10;
 #[non_exhaustive]
 pub struct FetchOptions {
     /// How many transfers go on at once: of different files, or of ranges of a large one when no
-    /// other file waits. Default 6.
+    /// other file waits. Default 8.
     pub jobs: NonZeroUsize,
-    /// How many ranges of one file are fetched at once at most. Default 6; 1 fetches every file in
+    /// How many ranges of one file are fetched at once at most. Default 8; 1 fetches every file in
     /// one piece. Ranges are given up for a server that does not serve them.
     pub ranges: NonZeroUsize,
     /// The smallest file that is fetched in ranges, in bytes. Default 8 MiB.
@@ -90,8 +92,8 @@ impl RateLimit {
 impl Default for FetchOptions {
     fn default() -> Self {
         Self {
-            jobs: NonZeroUsize::MIN.saturating_add(5),
-            ranges: NonZeroUsize::MIN.saturating_add(5),
+            jobs: NonZeroUsize::MIN.saturating_add(7),
+            ranges: NonZeroUsize::MIN.saturating_add(7),
             ranges_from: 8 << 20,
             attempts: 5,
             first_pause: Duration::from_millis(500),
@@ -190,7 +192,7 @@ pub async fn fetch(
     options: &FetchOptions,
     reporter: &dyn Reporter,
 ) -> Result<Fetched, FetchError> {
-    let transfers = Semaphore::new(options.jobs.get());
+    let transfers = Transfers::new(options.jobs.get());
     fetch_among(transport, store, (sha256, size), urls, options, (&transfers, None), reporter).await
 }
 
@@ -202,7 +204,7 @@ pub(crate) async fn fetch_among(
     (sha256, size): (Sha256, u64),
     urls: &[Url],
     options: &FetchOptions,
-    (transfers, staged): (&Semaphore, Option<&Staged>),
+    (transfers, staged): (&Transfers, Option<&Staged>),
     reporter: &dyn Reporter,
 ) -> Result<Fetched, FetchError> {
     let proof = None;
@@ -218,7 +220,7 @@ pub(crate) async fn fetch_proved(
     (key, proof, size): (Sha256, Sha512, u64),
     urls: &[Url],
     options: &FetchOptions,
-    (transfers, staged): (&Semaphore, Option<&Staged>),
+    (transfers, staged): (&Transfers, Option<&Staged>),
     reporter: &dyn Reporter,
 ) -> Result<(Fetched, Sha256), FetchError> {
     let (sha256, proof) = (key, Some(proof));
@@ -232,8 +234,7 @@ async fn fetch_job(
     urls: &[Url],
 ) -> Result<(Fetched, Sha256), FetchError> {
     let Job { sha256, size, transfers, reporter, .. } = *job;
-    // The semaphore is never closed.
-    let _permit = transfers.acquire().await.ok();
+    let _place = transfers.acquire().await;
     let store = store.with_disk_work(job.options.disk_work);
     let answer = attempt_all(job, &store, urls).await;
     reporter.report(match &answer {
@@ -253,7 +254,7 @@ struct Job<'a> {
     proof: Option<Sha512>,
     size: u64,
     options: &'a FetchOptions,
-    transfers: &'a Semaphore,
+    transfers: &'a Transfers,
     /// Where small files wait to be flushed together; `None` flushes every file on its own.
     staged: Option<&'a Staged>,
     reporter: &'a dyn Reporter,
@@ -272,7 +273,7 @@ async fn attempt_all(
     let mut wrong = 0;
     let mut pause = options.first_pause;
     let mut received = 0;
-    let mut in_memory = job.staged.filter(|_| size <= SMALL && store.is_untouched(&sha256));
+    let mut in_memory = job.staged.filter(|staged| size <= SMALL && staged.takes(&sha256));
     loop {
         let in_memory = in_memory.take();
         let begun = match in_memory {
@@ -292,11 +293,12 @@ async fn attempt_all(
         let resumed_at = partial.as_ref().map_or(0, |partial| partial.received());
         reporter.report(Event::Started { sha256, url: shown(url), size, resumed_at });
         let came = AtomicU64::new(0);
+        let share = job.transfers.share(size - resumed_at);
         let worth_ranges = in_ranges && job.is_worth_ranges(url, size - resumed_at);
         let outcome = match (in_memory, partial) {
             (Some(staged), _) => receive_in_memory(job, store, staged, url, &came).await,
             (None, Some(partial)) if worth_ranges => {
-                streams::receive(job, *partial, url, &came, &mut in_ranges).await
+                streams::receive(job, *partial, (url, &share), &came, &mut in_ranges).await
             }
             (None, Some(mut partial)) => match receive(job, &mut partial, url, &came).await {
                 Ok(()) => partial.finish_named().await.map_err(Setback::Store),
@@ -311,6 +313,7 @@ async fn attempt_all(
             // One of the two is there.
             (None, None) => continue,
         };
+        drop(share);
         let came = came.into_inner();
         received += came;
         let setback = match outcome {
@@ -517,7 +520,7 @@ pub async fn fetch_all(
     reporter: &dyn Reporter,
 ) -> Vec<Result<Fetched, FetchError>> {
     type One<'a> = BoxFuture<'a, (usize, Result<Fetched, FetchError>)>;
-    let transfers = &Semaphore::new(options.jobs.get());
+    let transfers = &Transfers::new(options.jobs.get());
     // Boxed, so that the compiler can see that the whole is `Send`.
     let mut fetches: Vec<One<'_>> = Vec::with_capacity(files.len());
     for (place, file) in files.iter().enumerate() {

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 mod hasher;
+mod missing;
 mod partial;
 mod ranged;
 mod ranges;
@@ -22,6 +23,7 @@ use sha2::Digest as _;
 use tokio::io::{AsyncRead, AsyncReadExt};
 
 use hasher::Hasher;
+pub(crate) use missing::Missing;
 use partial::Parts;
 pub use partial::{Begun, Partial};
 pub use ranged::Ranged;
@@ -244,9 +246,13 @@ impl BlobStore {
 
     /// Where a blob is, whether it is there or not.
     pub fn path(&self, sha256: &Sha256) -> PathBuf {
+        self.shelf(sha256).join(sha256.to_string())
+    }
+
+    /// The directory of a blob: named by the first two digits.
+    fn shelf(&self, sha256: &Sha256) -> PathBuf {
         let name = sha256.to_string();
-        let shelf = name.get(..2).unwrap_or_default().to_owned();
-        self.blobs().join(shelf).join(name)
+        self.blobs().join(name.get(..2).unwrap_or_default())
     }
 
     /// The size of a blob; `None` when it is not there.

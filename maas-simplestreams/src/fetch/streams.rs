@@ -1,7 +1,7 @@
 //! Several ranges of one large file at once.
 //!
 //! One stream asks first; when the server honours its range, others join it, one for each transfer
-//! that is free, and each takes the next gap when it is done with one. What fails goes back to the
+//! that the file may take, and each takes the next gap when it is done with one. What fails goes back to the
 //! gaps, and no more streams join: a server may allow only so many.
 
 use std::collections::VecDeque;
@@ -14,6 +14,7 @@ use futures_util::stream::FuturesUnordered;
 use tokio::sync::SemaphorePermit;
 use url::Url;
 
+use super::transfers::Share;
 use super::{Job, Setback, Window};
 use crate::digest::Sha256;
 use crate::report::Event;
@@ -23,32 +24,41 @@ use crate::transport::{BoxFuture, Request, Response, TransportError, TransportEr
 /// Bytes that are written at once, and lost at most when a stream is killed.
 const BLOCK: usize = 256 << 10;
 /// Smallest and largest piece that is asked for at once, in bytes.
-const PIECES: Range<u64> = 2 << 20..16 << 20;
+const PIECES: Range<u64> = 4 << 20..16 << 20;
 
 /// What a stream leaves when it ends early: the rest of its piece and why.
 type Ended = Result<(), (Range<u64>, Setback)>;
 
 /// The gaps that no stream has taken.
-struct Gaps {
-    gaps: VecDeque<Range<u64>>,
-    piece: u64,
-}
+struct Gaps(VecDeque<Range<u64>>);
 
 impl Gaps {
-    fn take(&mut self) -> Option<Range<u64>> {
-        let gap = self.gaps.front_mut()?;
-        let end = gap.start.saturating_add(self.piece).min(gap.end);
+    /// A piece for one of so many streams: large while much is left, because every request costs
+    /// a round trip, small towards the end, so that the streams end together.
+    fn take(&mut self, streams: usize) -> Option<Range<u64>> {
+        let left: u64 = self.0.iter().map(|gap| gap.end - gap.start).sum();
+        let streams = streams.max(1) as u64;
+        let half = left / (2 * streams);
+        // In the last round each takes an equal part of what is left.
+        let share = if half < PIECES.start { left.div_ceil(streams) } else { half };
+        let piece = share.clamp(PIECES.start, PIECES.end);
+        let gap = self.0.front_mut()?;
+        let mut end = gap.start.saturating_add(piece).min(gap.end);
+        // A crumb is not worth a request of its own.
+        if gap.end - end < PIECES.start / 2 {
+            end = gap.end;
+        }
         let piece = gap.start..end;
         gap.start = end;
         if gap.is_empty() {
-            self.gaps.pop_front();
+            self.0.pop_front();
         }
         Some(piece)
     }
 
     fn give_back(&mut self, rest: Range<u64>) {
         if !rest.is_empty() {
-            self.gaps.push_front(rest);
+            self.0.push_front(rest);
         }
     }
 }
@@ -58,6 +68,7 @@ struct Attempt<'a> {
     job: &'a Job<'a>,
     ranged: &'a Ranged,
     url: &'a Url,
+    share: &'a Share<'a>,
     came: &'a AtomicU64,
     received: AtomicU64,
 }
@@ -68,13 +79,13 @@ struct Attempt<'a> {
 pub(super) async fn receive(
     job: &Job<'_>,
     partial: Partial,
-    url: &Url,
+    (url, share): (&Url, &Share<'_>),
     came: &AtomicU64,
     in_ranges: &mut bool,
 ) -> Result<Sha256, Setback> {
     let ranged = partial.into_ranged().await.map_err(Setback::Store)?;
     let received = AtomicU64::new(ranged.received());
-    let attempt = Attempt { job, ranged: &ranged, url, came, received };
+    let attempt = Attempt { job, ranged: &ranged, url, share, came, received };
     let outcome = attempt.run(in_ranges).await;
     // Streams that were cut off may have left a write.
     ranged.settle().await;
@@ -85,12 +96,8 @@ pub(super) async fn receive(
 impl Attempt<'_> {
     async fn run(&self, in_ranges: &mut bool) -> Result<(), Setback> {
         let most = self.job.options.ranges.get();
-        let missing = self.ranged.missing();
-        let left: u64 = missing.iter().map(|gap| gap.end - gap.start).sum();
-        let share = left / (2 * most as u64);
-        let piece = share.clamp(PIECES.start, PIECES.end);
-        let mut gaps = Gaps { gaps: missing.into(), piece };
-        let Some(first) = gaps.take() else { return Ok(()) };
+        let mut gaps = Gaps(self.ranged.missing().into());
+        let Some(first) = gaps.take(most.min(self.share.expected(1))) else { return Ok(()) };
         let response = self.ask(&first).await;
         let response = match response {
             Ok(response) => response,
@@ -125,12 +132,13 @@ impl Attempt<'_> {
                 let permit = match streams.is_empty() {
                     // The transfer of the file itself.
                     true => None,
-                    false => match self.job.transfers.try_acquire() {
-                        Ok(permit) => Some(permit),
-                        Err(_) => break,
+                    false => match self.share.try_join(streams.len()) {
+                        Some(permit) => Some(permit),
+                        None => break,
                     },
                 };
-                let Some(piece) = gaps.take() else { break };
+                let expected = most.min(self.share.expected(streams.len() + 1));
+                let Some(piece) = gaps.take(expected) else { break };
                 streams.push(Box::pin(self.stream(piece, None, permit)));
             }
             match streams.next().await {

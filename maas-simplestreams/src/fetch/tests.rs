@@ -224,6 +224,12 @@ async fn many_files_come_in_and_one_failure_stops_no_other() {
     assert_eq!(finished, 3);
 }
 
+/// Stages a file when nothing of it is there.
+async fn stage(store: &BlobStore, content: &Bytes) -> Staged {
+    let missing = store.missing(vec![(Sha256::of(content), content.len() as u64)]).await;
+    Staged::for_absent(missing.unwrap().absent)
+}
+
 /// Fetches a small file that waits to be flushed with others.
 async fn run_staged(
     transport: &Scripted,
@@ -234,7 +240,7 @@ async fn run_staged(
     let options = FetchOptions { first_pause: Duration::from_millis(1), ..FetchOptions::default() };
     let content = &transport.content;
     let blob = (Sha256::of(content), content.len() as u64);
-    let among = (&Semaphore::new(1), Some(staged));
+    let among = (&Transfers::new(1), Some(staged));
     fetch_among(transport, store, blob, &urls, &options, among, &()).await
 }
 
@@ -245,12 +251,12 @@ async fn a_small_file_gets_its_name_only_when_it_was_flushed_and_is_not_fetched_
     let small = content().slice(..3000);
     let digest = Sha256::of(&small);
     let transport = Scripted { content: small.clone(), ..scripted(&[Act::Serve]) };
-    let staged = Staged::default();
+    let staged = stage(&store, &transport.content).await;
     let fetched = run_staged(&transport, &store, &staged).await.unwrap();
     assert_eq!(fetched, Fetched::Transferred { bytes: 3000 });
     assert_eq!(store.size(&digest).await.unwrap(), None);
     // As after a crash: what lies there is taken up without a request.
-    let fetched = run_staged(&transport, &store, &Staged::default()).await.unwrap();
+    let fetched = run_staged(&transport, &store, &stage(&store, &small).await).await.unwrap();
     assert_eq!(fetched, Fetched::Transferred { bytes: 0 });
     assert_eq!(transport.requests.lock().unwrap().len(), 1);
     // What another writer has named already is no failure.
@@ -265,7 +271,7 @@ async fn a_small_file_whose_connection_breaks_is_resumed() {
     let store = BlobStore::open(directory.path()).await.unwrap();
     let script = scripted(&[Act::BreakAfter(1000), Act::Serve]);
     let transport = Scripted { content: content().slice(..3000), ..script };
-    let staged = Staged::default();
+    let staged = stage(&store, &transport.content).await;
     let fetched = run_staged(&transport, &store, &staged).await.unwrap();
     assert_eq!(fetched, Fetched::Transferred { bytes: 3000 });
     assert_eq!(*transport.requests.lock().unwrap(), [0, 1000]);
@@ -278,7 +284,7 @@ async fn wrong_bytes_of_a_small_file_leave_nothing() {
         let directory = tempfile::tempdir().unwrap();
         let store = BlobStore::open(directory.path()).await.unwrap();
         let transport = Scripted { content: content().slice(..3000), ..scripted(&[act]) };
-        let staged = Staged::default();
+        let staged = stage(&store, &transport.content).await;
         assert!(run_staged(&transport, &store, &staged).await.is_err());
         staged.keep(&store).await.unwrap();
         assert!(store.list().await.unwrap().is_empty());

@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use futures_util::StreamExt;
-use tokio::sync::Semaphore;
 use url::Url;
 
 use super::plan::Plan;
@@ -16,12 +15,13 @@ use super::{MirrorError, MirrorOptions, STATE_DIRECTORY};
 use crate::date::Timestamp;
 use crate::digest::Sha256;
 use crate::document::Problem;
-use crate::fetch::{FetchError, Fetched, fetch_among, fetch_proved};
+use crate::fetch::{FetchError, Fetched, Transfers, fetch_among, fetch_proved};
 use crate::path::SafePath;
 use crate::publish::write_file;
 use crate::report::{Event, Reporter};
 use crate::repository::{CachedDocument, Repository, Source};
-use crate::store::{BlobStore, Staged, sync_directory};
+use crate::select::Wanted;
+use crate::store::{BlobStore, Missing, Staged, sync_directory};
 use crate::transport::{SourceUrl, Transport};
 use crate::trust::Alarm;
 
@@ -157,8 +157,10 @@ impl Mirror {
         let before = self.state.clone();
         let missing = self.check_space(&plan, options).await?;
         let files = plan.wanted.len();
-        reporter.report(Event::Planned { files, bytes: plan.bytes(), missing });
-        let (bytes, names) = self.fetch(&plan, &*transport, &url, options, reporter).await?;
+        reporter.report(Event::Planned { files, bytes: plan.bytes(), missing: missing.bytes });
+        let staged = Staged::for_absent(missing.absent);
+        let (bytes, names) =
+            self.fetch(&plan, &*transport, (&url, &staged), options, reporter).await?;
         outcome.bytes = bytes;
         for (stand_in, sha256) in &names {
             if let Some(sha512) = plan.proofs.get(stand_in) {
@@ -184,14 +186,18 @@ impl Mirror {
         Ok(outcome)
     }
 
-    /// How many bytes are to come; refuses when the disk has no room for them.
-    async fn check_space(&self, plan: &Plan, options: &MirrorOptions) -> Result<u64, MirrorError> {
+    /// What is to come; refuses when the disk has no room for them.
+    async fn check_space(
+        &self,
+        plan: &Plan,
+        options: &MirrorOptions,
+    ) -> Result<Missing, MirrorError> {
         let wanted = plan.wanted.iter().map(|file| (file.sha256, file.size)).collect();
-        let missing = self.store.missing_bytes(wanted).await?;
-        if missing == 0 {
-            return Ok(0);
+        let missing = self.store.missing(wanted).await?;
+        if missing.bytes == 0 {
+            return Ok(missing);
         }
-        let needed = missing.saturating_add(options.space_margin);
+        let needed = missing.bytes.saturating_add(options.space_margin);
         match available_bytes(&self.root) {
             Some(available) if available < needed => {
                 Err(MirrorError::NoSpace { needed, available })
@@ -204,13 +210,15 @@ impl Mirror {
         &self,
         plan: &Plan,
         transport: &dyn Transport,
-        source: &SourceUrl,
+        (source, staged): (&SourceUrl, &Staged),
         options: &MirrorOptions,
         reporter: &dyn Reporter,
     ) -> Result<(u64, BTreeMap<Sha256, Sha256>), MirrorError> {
-        let staged = Staged::default();
-        let among = (&Semaphore::new(options.fetch.jobs.get()), Some(&staged));
-        let fetches = plan.wanted.iter().map(|file| async move {
+        let among = (&Transfers::new(options.fetch.jobs.get()), Some(staged));
+        // The largest first: they take longest, and the small ones fill the gaps at the end.
+        let mut wanted: Vec<&Wanted> = plan.wanted.iter().collect();
+        wanted.sort_by_key(|file| std::cmp::Reverse(file.size));
+        let fetches = wanted.into_iter().map(|file| async move {
             let roots = std::iter::once(source).chain(&options.alternatives);
             let urls: Vec<Url> =
                 roots.flat_map(|root| file.paths.iter().map(|path| root.join(path))).collect();
@@ -391,9 +399,9 @@ impl Mirror {
     pub(super) async fn collect_garbage(&self) -> Result<(), MirrorError> {
         let needed: BTreeSet<Sha256> =
             self.state.inventory.files().map(|held| held.sha256).collect();
-        for blob in self.store.list().await? {
-            if !needed.contains(&blob.sha256) {
-                self.store.remove(&blob.sha256).await?;
+        for sha256 in self.store.names().await? {
+            if !needed.contains(&sha256) {
+                self.store.remove(&sha256).await?;
             }
         }
         Ok(())

@@ -1,5 +1,7 @@
 //! Verification in process with sequoia-openpgp.
 
+mod text;
+
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::time::{Duration, SystemTime};
@@ -102,7 +104,7 @@ impl Verifier for OpenPgp {
         now: Timestamp,
     ) -> Result<Vec<Signer>, Refused> {
         let policy = StreamPolicy::new(now, self.legacy.clone());
-        let mut check = Check {
+        let begin = || Check {
             verifier: self,
             policy: &policy,
             form,
@@ -113,6 +115,14 @@ impl Verifier for OpenPgp {
         let unreadable =
             |error: openpgp::anyhow::Error| Refused::Unreadable { detail: error.to_string() };
         let until = SystemTime::from(now.plus(CLOCK_SKEW));
+        if form == SignedForm::Text && memchr::memchr(b'\r', signed).is_none() {
+            let mut check = begin();
+            let checked = text::check_text(&mut check, signed, signature, until);
+            if checked.is_ok() && check.good.len() >= self.threshold.get() {
+                return Ok(check.good.into_values().collect());
+            }
+        }
+        let mut check = begin();
         DetachedVerifierBuilder::from_bytes(signature)
             .and_then(|builder| builder.with_policy(&policy, Some(until), &mut check))
             .and_then(|mut verifier| verifier.verify_bytes(signed))

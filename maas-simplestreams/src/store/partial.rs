@@ -9,8 +9,11 @@ use bytes::BytesMut;
 use super::hasher::Hasher;
 use super::ranged::Ranged;
 use super::ranges::{Ranges, read_journal};
-use super::{BLOCK, BlobStore, StoreError, blocking, hash_start, io_error, is_same_file};
+use super::{BLOCK, BlobStore, DiskWork, StoreError, blocking, hash_start, io_error, is_same_file};
 use crate::digest::{Sha256, Sha512};
+
+/// From how many bytes on a piece is written as it comes, without waiting for more.
+const WORTH_A_WRITE: usize = 32 << 10;
 
 /// What the start of a write finds.
 #[derive(Debug)]
@@ -106,16 +109,47 @@ impl Partial {
         if self.offset() + bytes.len() as u64 > self.size {
             return Err(StoreError::TooLong { sha256: self.sha256, size: self.size });
         }
-        self.buffer.extend_from_slice(bytes);
-        if self.buffer.len() >= BLOCK {
-            self.flush().await?;
+        if self.store.disk_work == DiskWork::Inline
+            && self.buffer.is_empty()
+            && bytes.len() >= WORTH_A_WRITE
+        {
+            return self.write_inline(bytes);
         }
+        // Filled to the brim and no further: a buffer that grows is copied.
+        let mut left = bytes;
+        while !left.is_empty() {
+            self.buffer.reserve(BLOCK - self.buffer.len());
+            let (now, later) = left.split_at((BLOCK - self.buffer.len()).min(left.len()));
+            self.buffer.extend_from_slice(now);
+            left = later;
+            if self.buffer.len() == BLOCK {
+                self.flush().await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes bytes on this task, without a copy.
+    fn write_inline(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
+        let mut parts = self.take_parts()?;
+        self.forget_scattered(&parts.file)?;
+        parts.write(bytes).map_err(io_error(&self.path()))?;
+        self.parts = Some(parts);
+        self.written += bytes.len() as u64;
         Ok(())
     }
 
     /// Writes out what is buffered.
     pub async fn flush(&mut self) -> Result<(), StoreError> {
         if self.buffer.is_empty() {
+            return Ok(());
+        }
+        if self.store.disk_work == DiskWork::Inline {
+            let mut block = std::mem::take(&mut self.buffer);
+            self.write_inline(&block)?;
+            // Its memory serves the next block.
+            block.clear();
+            self.buffer = block;
             return Ok(());
         }
         let mut parts = self.take_parts()?;

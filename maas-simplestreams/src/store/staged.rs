@@ -5,10 +5,9 @@
 //! any moment leaves no name without its bytes. After a crash before that it is taken up like any
 //! other blob on its way, and is not fetched again.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::BytesMut;
@@ -25,11 +24,23 @@ const WORTH_A_SWEEP: usize = 16;
 /// Blobs that are whole and wait for their names.
 #[derive(Debug, Default)]
 pub(crate) struct Staged {
+    /// Those of which nothing was there before: only they are staged.
+    absent: HashSet<Sha256>,
     /// What each is called in `partial/`, and its SHA-256: another one when the first stood in.
     blobs: Mutex<Vec<(Sha256, Sha256)>>,
 }
 
 impl Staged {
+    /// For blobs of which nothing is there, neither whole nor on its way.
+    pub(crate) fn for_absent(absent: HashSet<Sha256>) -> Self {
+        Self { absent, blobs: Mutex::default() }
+    }
+
+    /// Whether a blob can be staged.
+    pub(crate) fn takes(&self, sha256: &Sha256) -> bool {
+        self.absent.contains(sha256)
+    }
+
     fn blobs(&self) -> MutexGuard<'_, Vec<(Sha256, Sha256)>> {
         self.blobs.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -60,14 +71,6 @@ impl Staged {
 }
 
 impl BlobStore {
-    /// Whether nothing of a blob is there, neither whole nor on its way.
-    pub(crate) fn is_untouched(&self, sha256: &Sha256) -> bool {
-        let is_absent = |path: &Path| {
-            fs::symlink_metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
-        };
-        is_absent(&self.path(sha256)) && is_absent(&self.partial_path(sha256))
-    }
-
     fn stage(
         &self,
         key: Sha256,
@@ -135,24 +138,5 @@ impl BlobStore {
     #[cfg(not(target_os = "linux"))]
     fn sweep(&self) -> Result<bool, StoreError> {
         Ok(false)
-    }
-
-    /// How many of the bytes of these blobs are not there.
-    pub(crate) async fn missing_bytes(
-        &self,
-        wanted: Vec<(Sha256, u64)>,
-    ) -> Result<u64, StoreError> {
-        let store = self.clone();
-        blocking(&self.root, move || {
-            let mut missing = 0u64;
-            for (sha256, size) in wanted {
-                if !store.path(&sha256).is_file() {
-                    let there = store.partial_size_blocking(&sha256)?;
-                    missing = missing.saturating_add(size.saturating_sub(there));
-                }
-            }
-            Ok(missing)
-        })
-        .await
     }
 }

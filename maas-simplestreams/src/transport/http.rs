@@ -1,19 +1,28 @@
 //! Mirrors behind HTTP and HTTPS.
 
+mod connect;
+
 use std::sync::Arc;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use reqwest::header::{
-    ACCEPT_ENCODING, CONTENT_RANGE, ETAG, HeaderMap, HeaderValue, IF_NONE_MATCH, IF_RANGE, RANGE,
+use http_body_util::{BodyExt as _, Empty};
+use hyper::body::{Body as _, Incoming};
+use hyper::header::{
+    ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_RANGE, ETAG, HeaderMap, HeaderValue,
+    IF_NONE_MATCH, IF_RANGE, LOCATION, RANGE, USER_AGENT,
 };
-use reqwest::{Client, ClientBuilder, StatusCode, redirect};
+use hyper::{StatusCode, Uri};
+use percent_encoding::percent_decode_str;
 use url::Url;
 
 use super::{
     Body, BoxFuture, FileTransport, Request, Response, Transport, TransportError,
     TransportErrorKind,
 };
+use connect::{BoxError, Clients};
 
 /// Most redirects that are followed.
 const MOST_REDIRECTS: usize = 5;
@@ -78,62 +87,111 @@ impl std::fmt::Debug for HttpOptions {
 /// they are: no decompression.
 #[derive(Clone, Debug)]
 pub struct HttpTransport {
-    client: Client,
+    clients: Clients,
+    user_agent: HeaderValue,
+    /// Longest time for the head of an answer, a new connection included.
+    head_timeout: Duration,
+    idle_timeout: Duration,
 }
 
 impl HttpTransport {
     /// A client of its own.
     pub fn new(options: &HttpOptions) -> Result<Self, TransportError> {
-        let builder = || -> Result<ClientBuilder, reqwest::Error> {
-            let mut headers = HeaderMap::new();
-            headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-            let mut builder = Client::builder()
-                .user_agent(&options.user_agent)
-                .default_headers(headers)
-                .connect_timeout(options.connect_timeout)
-                .read_timeout(options.idle_timeout)
-                .redirect(redirect::Policy::custom(redirect_rule));
-            if options.proxy_use == ProxyUse::Never {
-                builder = builder.no_proxy();
-            } else if let Some(proxy) = &options.proxy {
-                let exceptions =
-                    options.no_proxy.as_deref().and_then(reqwest::NoProxy::from_string);
-                builder = builder.proxy(reqwest::Proxy::all(proxy.clone())?.no_proxy(exceptions));
+        let user_agent = HeaderValue::from_str(&options.user_agent).map_err(|cause| {
+            let kind = TransportErrorKind::Protocol;
+            TransportError { url: String::new(), kind, cause: Some(Box::new(cause)) }
+        })?;
+        Ok(Self {
+            clients: Clients::new(options),
+            user_agent,
+            head_timeout: options.connect_timeout + options.idle_timeout,
+            idle_timeout: options.idle_timeout,
+        })
+    }
+
+    /// Sends a request and follows redirects; answers with the URL that answered.
+    async fn send(
+        &self,
+        url: &Url,
+        headers: &HeaderMap,
+    ) -> Result<(hyper::Response<Incoming>, Url), TransportError> {
+        let mut asked = vec![url.clone()];
+        let mut at = url.clone();
+        loop {
+            let request = self.request(&at, headers)?;
+            let answer = tokio::time::timeout(self.head_timeout, self.clients.send(request)).await;
+            let answer = match answer {
+                Ok(answer) => answer.map_err(|cause| failed(&at, cause))?,
+                Err(_) => return Err(TransportError::new(&at, TransportErrorKind::TimedOut)),
+            };
+            let Some(to) = redirect(&answer, &at) else { return Ok((answer, at)) };
+            if !may_lead(&asked, &to) {
+                return Err(TransportError::new(&at, TransportErrorKind::Redirect));
             }
-            Ok(builder)
-        };
-        // Without CA certificates on the machine the first attempt fails even for plain http; a
-        // client that trusts no certificate still serves http, and https fails with its own words.
-        let client = builder()
-            .and_then(ClientBuilder::build)
-            .or_else(|_| builder()?.tls_certs_only(Vec::new()).build());
-        match client {
-            Ok(client) => Ok(Self { client }),
-            Err(cause) => Err(TransportError {
-                url: String::new(),
-                kind: TransportErrorKind::Protocol,
-                cause: Some(Box::new(cause)),
-            }),
+            asked.push(to.clone());
+            at = to;
         }
     }
 
-    /// A client that the embedder configured; its redirect rules are its own.
-    pub fn with_client(client: Client) -> Self {
-        Self { client }
+    fn request(
+        &self,
+        url: &Url,
+        headers: &HeaderMap,
+    ) -> Result<hyper::Request<Empty<Bytes>>, TransportError> {
+        if !matches!(url.scheme(), "http" | "https") {
+            return Err(TransportError::new(url, TransportErrorKind::UnsupportedScheme));
+        }
+        let protocol =
+            |cause: BoxError| TransportError::new(url, TransportErrorKind::Protocol).because(cause);
+        let uri: Uri = without_credentials(url).parse().map_err(|e| protocol(Box::new(e)))?;
+        let mut request = hyper::Request::new(Empty::new());
+        *request.uri_mut() = uri;
+        let fields = request.headers_mut();
+        fields.clone_from(headers);
+        fields.insert(ACCEPT, HeaderValue::from_static("*/*"));
+        fields.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        fields.insert(USER_AGENT, self.user_agent.clone());
+        if let Some(credentials) = credentials(url) {
+            fields.insert(AUTHORIZATION, credentials);
+        }
+        Ok(request)
     }
 }
 
-/// Marks a redirect that was refused, to be told from other failures.
-#[derive(Debug, thiserror::Error)]
-#[error("the redirect leads where none may lead")]
-struct RedirectRefused;
-
-fn redirect_rule(attempt: redirect::Attempt<'_>) -> redirect::Action {
-    if may_lead(attempt.previous(), attempt.url()) {
-        attempt.follow()
-    } else {
-        attempt.error(RedirectRefused)
+/// The credentials in a URL as the value of `Authorization`.
+fn credentials(url: &Url) -> Option<HeaderValue> {
+    if url.username().is_empty() && url.password().is_none() {
+        return None;
     }
+    let mut pair: Vec<u8> = percent_decode_str(url.username()).collect();
+    pair.push(b':');
+    pair.extend(percent_decode_str(url.password().unwrap_or_default()));
+    let mut value = HeaderValue::from_str(&format!("Basic {}", STANDARD.encode(pair))).ok()?;
+    value.set_sensitive(true);
+    Some(value)
+}
+
+/// A URL as it may go over the network.
+fn without_credentials(url: &Url) -> String {
+    let mut url = url.clone();
+    // Both fail only for URLs that cannot carry credentials.
+    url.set_username("").ok();
+    url.set_password(None).ok();
+    url.set_fragment(None);
+    url.into()
+}
+
+/// Where an answer sends us; `None` when it is an answer of its own.
+fn redirect(answer: &hyper::Response<Incoming>, at: &Url) -> Option<Url> {
+    let follows = [301, 302, 303, 307, 308].contains(&answer.status().as_u16());
+    let to = answer.headers().get(LOCATION).filter(|_| follows)?.to_str().ok()?;
+    let mut to = at.join(to).ok()?;
+    // Credentials go on to the same server only.
+    if to.origin() == at.origin() && to.username().is_empty() && to.password().is_none() {
+        to.set_username(at.username()).ok();
+        to.set_password(at.password()).ok();
+    }
+    Some(to)
 }
 
 /// Whether a redirect may lead from the URLs that were asked so far to this one.
@@ -144,18 +202,25 @@ fn may_lead(asked: &[Url], to: &Url) -> bool {
     allowed && !downgrade && asked.len() <= MOST_REDIRECTS
 }
 
-fn failed(url: &Url, error: reqwest::Error) -> TransportError {
-    let kind = if error.is_timeout() {
+fn failed(url: &Url, error: BoxError) -> TransportError {
+    let kind = if is_timeout(&*error) {
         TransportErrorKind::TimedOut
-    } else if error.is_redirect() {
-        TransportErrorKind::Redirect
-    } else if error.is_builder() {
-        TransportErrorKind::UnsupportedScheme
     } else {
         TransportErrorKind::Connection
     };
-    // The back end's text may hold the URL with its credentials.
-    TransportError::new(url, kind).because(error.without_url())
+    TransportError::new(url, kind).because(error)
+}
+
+fn is_timeout(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut link = Some(error);
+    while let Some(error) = link {
+        let io = error.downcast_ref::<std::io::Error>();
+        if io.is_some_and(|io| io.kind() == std::io::ErrorKind::TimedOut) {
+            return true;
+        }
+        link = error.source();
+    }
+    false
 }
 
 /// The first byte and the size of the whole in `bytes 5-9/10`.
@@ -166,37 +231,60 @@ fn content_range(headers: &HeaderMap) -> Option<u64> {
 
 struct Stream {
     url: Url,
-    response: reqwest::Response,
+    body: Incoming,
+    idle_timeout: Duration,
 }
 
 impl Body for Stream {
     fn chunk(&mut self) -> BoxFuture<'_, Result<Option<Bytes>, TransportError>> {
-        Box::pin(
-            async move { self.response.chunk().await.map_err(|error| failed(&self.url, error)) },
-        )
+        Box::pin(async move {
+            loop {
+                let frame = tokio::time::timeout(self.idle_timeout, self.body.frame()).await;
+                match frame {
+                    Ok(Some(Ok(frame))) => {
+                        // Trailers are of no interest.
+                        if let Ok(data) = frame.into_data() {
+                            return Ok(Some(data));
+                        }
+                    }
+                    Ok(Some(Err(error))) => return Err(failed(&self.url, error.into())),
+                    Ok(None) => return Ok(None),
+                    Err(_) => {
+                        return Err(TransportError::new(&self.url, TransportErrorKind::TimedOut));
+                    }
+                }
+            }
+        })
     }
+}
+
+/// The conditions and the range of a request as headers.
+fn headers(request: &Request) -> Result<HeaderMap, TransportError> {
+    let mut headers = HeaderMap::new();
+    let value = |text: &str| {
+        HeaderValue::from_str(text).map_err(|cause| {
+            TransportError::new(&request.url, TransportErrorKind::Protocol).because(cause)
+        })
+    };
+    if request.offset > 0 || request.end.is_some() {
+        let last = request.end.map(|end| end.saturating_sub(1).to_string());
+        let range = format!("bytes={}-{}", request.offset, last.unwrap_or_default());
+        headers.insert(RANGE, value(&range)?);
+        if let Some(tag) = &request.if_range {
+            headers.insert(IF_RANGE, value(tag)?);
+        }
+    }
+    if let Some(tag) = &request.if_none_match {
+        headers.insert(IF_NONE_MATCH, value(tag)?);
+    }
+    Ok(headers)
 }
 
 impl Transport for HttpTransport {
     fn fetch(&self, request: Request) -> BoxFuture<'_, Result<Response, TransportError>> {
         Box::pin(async move {
-            let url = request.url;
-            if !matches!(url.scheme(), "http" | "https") {
-                return Err(TransportError::new(&url, TransportErrorKind::UnsupportedScheme));
-            }
-            let mut get = self.client.get(url.clone());
-            if request.offset > 0 || request.end.is_some() {
-                let last = request.end.map(|end| end.saturating_sub(1).to_string());
-                let range = format!("bytes={}-{}", request.offset, last.unwrap_or_default());
-                get = get.header(RANGE, range);
-                if let Some(tag) = request.if_range {
-                    get = get.header(IF_RANGE, tag);
-                }
-            }
-            if let Some(tag) = request.if_none_match {
-                get = get.header(IF_NONE_MATCH, tag);
-            }
-            let response = get.send().await.map_err(|error| failed(&url, error))?;
+            let headers = headers(&request)?;
+            let (response, url) = self.send(&request.url, &headers).await?;
             let refused = |kind| Err(TransportError::new(&url, kind));
             let offset = match response.status() {
                 StatusCode::OK => 0,
@@ -216,8 +304,10 @@ impl Transport for HttpTransport {
             };
             let etag = response.headers().get(ETAG).and_then(|tag| tag.to_str().ok());
             let etag = etag.filter(|tag| !tag.starts_with("W/")).map(str::to_owned);
-            let length = response.content_length();
-            Ok(Response { offset, length, etag, body: Box::new(Stream { url, response }) })
+            let body = response.into_body();
+            let length = body.size_hint().exact();
+            let body = Stream { url, body, idle_timeout: self.idle_timeout };
+            Ok(Response { offset, length, etag, body: Box::new(body) })
         })
     }
 }

@@ -179,7 +179,7 @@ pub(crate) struct Mirror {
     #[arg(long, value_name = "PATH")]
     pub(crate) path: Option<String>,
     /// How many transfers go on at once, of files or of ranges of a large file.
-    #[arg(long, default_value = "6", value_name = "N")]
+    #[arg(long, default_value = "8", value_name = "N")]
     pub(crate) jobs: NonZeroUsize,
     /// Say what would be done, and do nothing.
     #[arg(long)]

@@ -14,6 +14,11 @@ use serde_json::{Value, json};
 const JSON_PAUSE: Duration = Duration::from_millis(250);
 /// Readers of a log are told of what arrives no more often than this.
 const LINE_PAUSE: Duration = Duration::from_secs(10);
+/// Lines are written at once when the last ones are older than this, otherwise together with later
+/// ones: thousands of small files would cost more for their lines than for their bytes.
+const WRITE_PAUSE: Duration = Duration::from_millis(200);
+/// So many bytes of lines are written in any case.
+const WRITE_SIZE: usize = 8 << 10;
 const FILE_BAR: &str = "{bar:30} {bytes:>11}/{total_bytes:11} {bytes_per_sec:>13} {eta:>5} {msg}";
 
 /// Shows events in the way that suits the output.
@@ -38,12 +43,22 @@ struct Seen {
     all: Option<ProgressBar>,
     /// When something was last said of a file; of all of them under `None`.
     said: HashMap<Option<Sha256>, Duration>,
+    /// Lines that are not written yet, and when lines were last written.
+    lines: String,
+    written: Option<Duration>,
 }
 
 impl Seen {
     /// How the events call a file: by its name once it is known.
     fn name(&self, sha256: &Sha256) -> String {
         self.names.get(sha256).cloned().unwrap_or_else(|| sha256.to_string())
+    }
+
+    /// Whether it is time to write lines.
+    fn is_time_to_write(&self, event: &Event, at: Duration) -> bool {
+        let is_trouble = matches!(event, Event::Retrying { .. } | Event::Failed { .. });
+        let is_due = self.written.is_none_or(|written| at >= written + WRITE_PAUSE);
+        !self.lines.is_empty() && (is_trouble || is_due || self.lines.len() >= WRITE_SIZE)
     }
 
     /// Whether it is time to speak of a file again.
@@ -78,8 +93,23 @@ impl Progress {
     }
 }
 
+impl Form {
+    /// Writes lines where this form's readers look for them.
+    fn write(&self, lines: &str) {
+        // Whoever read the events may have gone; the work goes on.
+        match self {
+            Self::Json => std::io::stdout().write_all(lines.as_bytes()).ok(),
+            Self::Lines | Self::Bars(_) => std::io::stderr().write_all(lines.as_bytes()).ok(),
+        };
+    }
+}
+
 impl Drop for Progress {
     fn drop(&mut self) {
+        let lines = std::mem::take(&mut self.seen().lines);
+        if !lines.is_empty() {
+            self.form.write(&lines);
+        }
         if let Some(all) = &self.seen().all {
             all.finish_and_clear();
         }
@@ -94,19 +124,21 @@ impl Reporter for Progress {
         if let Event::Started { sha256, url, .. } = &event {
             seen.names.insert(*sha256, url.clone());
         }
-        match &self.form {
-            Form::Bars(bars) => draw(bars, &mut seen, &event, at),
-            Form::Lines => {
-                if let Some(line) = line(&mut seen, &event, at) {
-                    eprintln!("{line}");
-                }
+        let text = match &self.form {
+            Form::Bars(bars) => {
+                draw(bars, &mut seen, &event, at);
+                None
             }
-            Form::Json => {
-                if let Some(value) = value(&mut seen, &event, at) {
-                    // Whoever read the events may have gone; the work goes on.
-                    writeln!(std::io::stdout(), "{value}").ok();
-                }
-            }
+            Form::Lines => line(&mut seen, &event, at),
+            Form::Json => value(&mut seen, &event, at).map(|value| value.to_string()),
+        };
+        if let Some(text) = text {
+            seen.lines.push_str(&text);
+            seen.lines.push('\n');
+        }
+        if seen.is_time_to_write(&event, at) {
+            self.form.write(&std::mem::take(&mut seen.lines));
+            seen.written = Some(at);
         }
         if let Event::Finished { sha256, .. } | Event::Failed { sha256, .. } = &event {
             seen.names.remove(sha256);

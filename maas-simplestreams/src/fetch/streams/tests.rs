@@ -12,7 +12,7 @@ use crate::fetch::{FetchError, FetchOptions, Fetched, fetch};
 use crate::store::{BlobStore, DiskWork, StoreError};
 use crate::transport::{Body, Transport};
 
-const SIZE: usize = 9 << 20;
+const SIZE: usize = 20 << 20;
 const CHUNK: usize = 64 << 10;
 
 fn content() -> Bytes {
