@@ -1,29 +1,53 @@
 //! The operating system's wish that the process ends.
 
-/// Completes at the first SIGINT or SIGTERM.
+#[cfg(unix)]
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// Listens for SIGINT and SIGTERM from its beginning on.
 ///
-/// A system without signals never completes; the process then ends with its terminal.
-pub(crate) async fn shutdown_requested() {
+/// To be made before anybody can know that the process is there: what is sent while it starts
+/// must neither be lost nor end it halfway.
+pub(crate) struct Shutdown {
     #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        let (interrupt, terminate) =
-            (signal(SignalKind::interrupt()), signal(SignalKind::terminate()));
-        match (interrupt, terminate) {
-            (Ok(mut interrupt), Ok(mut terminate)) => {
-                tokio::select! {
-                    _ = interrupt.recv() => {}
-                    _ = terminate.recv() => {}
+    signals: Option<(Signal, Signal)>,
+}
+
+impl Shutdown {
+    /// Begins to listen.
+    pub(crate) fn listen() -> Self {
+        #[cfg(unix)]
+        {
+            let (interrupt, terminate) =
+                (signal(SignalKind::interrupt()), signal(SignalKind::terminate()));
+            let signals = match (interrupt, terminate) {
+                (Ok(interrupt), Ok(terminate)) => Some((interrupt, terminate)),
+                (Err(error), _) | (_, Err(error)) => {
+                    tracing::warn!(%error, "signals cannot be received");
+                    None
                 }
-            }
-            (Err(error), _) | (_, Err(error)) => {
-                tracing::warn!(error = %error, "signals cannot be received");
-                std::future::pending::<()>().await;
-            }
+            };
+            Self { signals }
         }
+        #[cfg(not(unix))]
+        Self {}
     }
-    #[cfg(not(unix))]
-    if tokio::signal::ctrl_c().await.is_err() {
+
+    /// Completes at the first SIGINT or SIGTERM since the beginning.
+    ///
+    /// A system without signals never completes; the process then ends with its terminal.
+    pub(crate) async fn requested(mut self) {
+        #[cfg(unix)]
+        if let Some((interrupt, terminate)) = &mut self.signals {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+            return;
+        }
+        #[cfg(not(unix))]
+        if tokio::signal::ctrl_c().await.is_ok() {
+            return;
+        }
         std::future::pending::<()>().await;
     }
 }

@@ -16,7 +16,8 @@ use crate::rack::dhcp::{Dhcp, follow};
 use crate::rack::remote::{RackSettings, RemoteRack};
 use crate::rack::tftp::{TftpLimits, TftpServer};
 use crate::rack::{enrolment, reports};
-use crate::{data_dir, log, signals};
+use crate::signals::Shutdown;
+use crate::{data_dir, log};
 
 pub(super) async fn run(args: RackArgs) -> Result<(), Failure> {
     log::install(&args.log, LogFormat::Text)?;
@@ -24,6 +25,7 @@ pub(super) async fn run(args: RackArgs) -> Result<(), Failure> {
         .map_err(|error| format!("token file {}: {error}", args.token_file.display()))?;
     data_dir::prepare(&args.data_dir)?;
     let lock = data_dir::lock(&args.data_dir)?;
+    let shutdown = Shutdown::listen();
     let listener = Listener::bind(args.listen).await?;
     let address = listener.address();
     let dhcp_dir = args.data_dir.join("dhcp");
@@ -54,7 +56,7 @@ pub(super) async fn run(args: RackArgs) -> Result<(), Failure> {
     tasks.spawn(Arc::clone(&rack).deliver(stop.clone()));
     tasks.spawn(rack.follow(stop.clone()));
     tracing::info!(rack = %address, region = %settings.region, "serving");
-    signals::shutdown_requested().await;
+    shutdown.requested().await;
     stop.cancel();
     while let Some(ended) = tasks.join_next().await {
         if let Err(error) = ended {

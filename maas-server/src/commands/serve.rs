@@ -3,8 +3,9 @@
 use super::Failure;
 use crate::cli::ServeArgs;
 use crate::config::Config;
+use crate::log;
 use crate::server::Server;
-use crate::{log, signals};
+use crate::signals::Shutdown;
 
 pub(super) async fn run(args: ServeArgs) -> Result<(), Failure> {
     let mut config = Config::load(&args.location)?;
@@ -18,6 +19,7 @@ pub(super) async fn run(args: ServeArgs) -> Result<(), Failure> {
         config.log = filter;
     }
     log::install(&config.log, config.log_format)?;
+    let shutdown = Shutdown::listen();
     let data_dir = config.data_dir.clone();
     let server = Server::start(config).await?;
     tracing::info!(
@@ -27,7 +29,7 @@ pub(super) async fn run(args: ServeArgs) -> Result<(), Failure> {
         data_dir = %data_dir.display(),
         "serving"
     );
-    signals::shutdown_requested().await;
+    shutdown.requested().await;
     tracing::info!("shutting down: requests under way are finished first");
     server.shutdown().await;
     tracing::info!("shut down");

@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Failure, say};
 use crate::cli::SimulateArgs;
-use crate::signals;
+use crate::signals::Shutdown;
 use crate::simulator::{Config, Pace, Simulator, SimulatorEvent};
 
 pub(super) async fn run(args: SimulateArgs) -> Result<(), Failure> {
@@ -19,7 +19,7 @@ pub(super) async fn run(args: SimulateArgs) -> Result<(), Failure> {
     config.state_dir = args.state_dir;
     config.pace = Pace::INSTANT;
 
-    let stop = CancellationToken::new();
+    let (stop, end) = (CancellationToken::new(), Shutdown::listen().requested());
     let (events, mut happened) = mpsc::channel(1024);
     let simulator = Simulator::start(config, events, stop.clone()).await?;
     if args.json {
@@ -27,7 +27,6 @@ pub(super) async fn run(args: SimulateArgs) -> Result<(), Failure> {
     } else {
         say(&format!("power switches at {}/machines/MAC", simulator.power_url()))?;
     }
-    let end = signals::shutdown_requested();
     tokio::pin!(end);
     loop {
         tokio::select! {

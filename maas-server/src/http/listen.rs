@@ -3,9 +3,11 @@
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -13,8 +15,8 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use super::file::FilePart;
 use super::sender::Senders;
@@ -179,7 +181,7 @@ impl Listener {
     ) {
         let slots = Arc::new(Semaphore::new(options.connections.max(1)));
         let senders = Arc::new(Senders::default());
-        let mut tasks = JoinSet::new();
+        let (connections, cut) = (TaskTracker::new(), CancellationToken::new());
         loop {
             // A slot first: what cannot be served is not accepted.
             let slot = tokio::select! {
@@ -188,19 +190,10 @@ impl Listener {
             };
             let accepted = tokio::select! {
                 () = stop.cancelled() => break,
-                Some(ended) = tasks.join_next(), if !tasks.is_empty() => {
-                    report(ended);
-                    continue;
-                }
                 accepted = self.socket.accept() => accepted,
             };
             let (stream, peer) = match accepted {
-                Ok((stream, peer)) => {
-                    if let Err(error) = stream.set_nodelay(true) {
-                        tracing::debug!(%error, %peer, "no TCP_NODELAY");
-                    }
-                    (stream, peer)
-                }
+                Ok(accepted) => accepted,
                 Err(error) => {
                     tracing::warn!(%error, "a connection could not be accepted");
                     // Out of file descriptors, say: waiting helps, trying at once does not.
@@ -211,32 +204,26 @@ impl Listener {
                     }
                 }
             };
-            let (api, stop) = (Arc::clone(&api), stop.clone());
+            let (api, stop, cut) = (Arc::clone(&api), stop.clone(), cut.clone());
             let local = (!self.address.ip().is_unspecified()).then_some(self.address);
             let stream = SplicingStream::new(stream, options.stall_timeout, Arc::clone(&senders));
-            tasks.spawn(async move {
+            let served = async move {
                 let _slot = slot;
-                serve_tcp(api, stream, (peer, local), options, stop).await;
-            });
+                let served = serve_tcp(api, stream, (peer, local), options, stop);
+                let served = AssertUnwindSafe(cut.run_until_cancelled(served)).catch_unwind();
+                if served.await.is_err() {
+                    tracing::error!(%peer, "a connection panicked");
+                }
+            };
+            connections.spawn(served);
         }
         drop(self.socket);
-        let ended = tokio::time::timeout(options.grace, async {
-            while let Some(ended) = tasks.join_next().await {
-                report(ended);
-            }
-        });
-        if ended.await.is_err() {
-            tracing::warn!(connections = tasks.len(), "cut connections after the grace time");
-            tasks.shutdown().await;
+        connections.close();
+        if tokio::time::timeout(options.grace, connections.wait()).await.is_err() {
+            tracing::warn!(connections = connections.len(), "cut connections after the grace time");
+            cut.cancel();
+            connections.wait().await;
         }
-    }
-}
-
-fn report(ended: Result<(), tokio::task::JoinError>) {
-    if let Err(error) = ended
-        && error.is_panic()
-    {
-        tracing::error!(%error, "a connection panicked");
     }
 }
 

@@ -8,6 +8,7 @@
 
 use std::future::Future;
 use std::io;
+use std::num::NonZero;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -56,7 +57,7 @@ struct Thread {
 impl Default for Senders {
     fn default() -> Self {
         let stop = CancellationToken::new();
-        let count = std::thread::available_parallelism().map_or(1, |count| count.get());
+        let count = std::thread::available_parallelism().map_or(1, NonZero::get);
         let thread =
             || Thread { runtime: OnceLock::new(), transfers: Arc::default(), stop: stop.clone() };
         let threads = std::iter::repeat_with(thread).take(count.min(MOST_THREADS)).collect();

@@ -34,9 +34,10 @@ use super::Failure;
 use crate::cli::DemoArgs;
 use crate::config::Config;
 use crate::server::Server;
+use crate::signals::Shutdown;
 use crate::simulator::{self, Pace, Simulator};
 use crate::store::Store;
-use crate::{accounts, data_dir, entropy, log, signals};
+use crate::{accounts, data_dir, entropy, log};
 
 /// The user who deploys, and the one who comes too late.
 const USER: &str = "alice";
@@ -51,13 +52,14 @@ pub(super) async fn run(args: DemoArgs) -> Result<ExitCode, Failure> {
         Some(dir) => dir,
         None => std::env::temp_dir().join(format!("maas-demo-{}", entropy::letters_and_digits(8)?)),
     };
+    let shutdown = Shutdown::listen();
     data_dir::prepare(&dir)?;
     let curtain = Curtain { keep: args.keep_serving, ..Curtain::default() };
     let play = play(&timeline, dir.clone(), &curtain);
     tokio::pin!(play);
     tokio::select! {
         ended = &mut play => ended,
-        () = signals::shutdown_requested() => {
+        () = shutdown.requested() => {
             // Deployed and told so: this is the orderly end, not an interruption.
             if curtain.fallen.is_cancelled() {
                 curtain.leave.cancel();
