@@ -56,7 +56,7 @@ struct Thread {
 impl Default for Senders {
     fn default() -> Self {
         let stop = CancellationToken::new();
-        let count = std::thread::available_parallelism().map_or(1, |count| count.get());
+        let count = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let thread =
             || Thread { runtime: OnceLock::new(), transfers: Arc::default(), stop: stop.clone() };
         let threads = std::iter::repeat_with(thread).take(count.min(MOST_THREADS)).collect();
