@@ -140,6 +140,8 @@ pub enum ErrorCode {
     AccessViolation,
     /// Illegal operation.
     IllegalOperation,
+    /// Unknown transfer ID: the datagram came from a port that has no part in the transfer.
+    UnknownTransferId,
 }
 
 /// An error packet with a message for people (ASCII).
@@ -150,6 +152,7 @@ pub fn error_packet(code: ErrorCode, message: &str) -> Vec<u8> {
         ErrorCode::FileNotFound => 1,
         ErrorCode::AccessViolation => 2,
         ErrorCode::IllegalOperation => 4,
+        ErrorCode::UnknownTransferId => 5,
     };
     let mut packet = Vec::with_capacity(5 + message.len());
     packet.extend(ERROR.to_be_bytes());

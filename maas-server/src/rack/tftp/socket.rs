@@ -33,6 +33,11 @@ pub(super) struct Received {
 }
 
 impl Received {
+    /// Whether this peer sent it. On a link-local address the number of the link may be missing.
+    pub(super) fn is_of(&self, peer: SocketAddr) -> bool {
+        (self.peer.ip(), self.peer.port()) == (peer.ip(), peer.port())
+    }
+
     /// The datagrams in the buffer that was filled.
     pub(super) fn datagrams<'a>(&self, buffer: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
         let filled = buffer.get(..self.length).unwrap_or_default();
@@ -64,8 +69,10 @@ impl Socket {
         Self::of(UdpSocket::from_std(socket)?)
     }
 
-    /// A socket of its own for one client: nobody else's datagrams come in.
-    pub(super) async fn connected(local: IpAddr, peer: SocketAddr) -> io::Result<Self> {
+    /// A socket of its own for one transfer, at the address that its client asked.
+    ///
+    /// It is not connected: what others send to it is to be answered by an error.
+    pub(super) async fn of_transfer(local: IpAddr, peer: SocketAddr) -> io::Result<Self> {
         let mut address = SocketAddr::new(local, 0);
         // A link-local address is one of a link.
         if let (SocketAddr::V6(local), SocketAddr::V6(peer)) = (&mut address, peer)
@@ -73,9 +80,7 @@ impl Socket {
         {
             local.set_scope_id(peer.scope_id());
         }
-        let bound = Self::bind(address).await?;
-        bound.socket.connect(peer).await?;
-        Ok(bound)
+        Self::bind(address).await
     }
 
     pub(super) fn local_address(&self) -> io::Result<SocketAddr> {

@@ -135,6 +135,26 @@ async fn a_request_that_is_repeated_is_answered_once() {
 }
 
 #[tokio::test]
+async fn a_stranger_is_told_that_it_has_no_part_in_a_transfer_which_goes_on() {
+    let (server, content) = Running::with_big_file().await;
+    let (socket, _, from) = ask(server.address, b"\0\x01big\0octet\0").await;
+    let stranger = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let mut buffer = [0; 2048];
+    // An error packet is not answered, or two sides would never end.
+    stranger.send_to(b"\0\x05\0\0gone\0", from).await.unwrap();
+    stranger.send_to(b"\0\x04\0\x01", from).await.unwrap();
+    let (length, by) = stranger.recv_from(&mut buffer).await.unwrap();
+    assert_eq!((&buffer[..4], by), (b"\0\x05\0\x05".as_slice(), from), "{length}");
+    let second = tokio::time::timeout(Duration::from_millis(100), stranger.recv(&mut buffer)).await;
+    assert!(second.is_err());
+    socket.send_to(b"\0\x04\0\x01", from).await.unwrap();
+    let length = socket.recv(&mut buffer).await.unwrap();
+    assert_eq!(&buffer[..4], b"\0\x03\0\x02");
+    assert_eq!(buffer[4..length], content[512..1024]);
+    server.end().await;
+}
+
+#[tokio::test]
 async fn curl_fetches_a_file() {
     let (server, content) = Running::with_big_file().await;
     for options in [&["--tftp-blksize", "1468"][..], &["--tftp-no-options"]] {

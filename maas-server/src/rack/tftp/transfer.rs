@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use maas_core::boot::FetchedOver;
 use maas_core::tftp::{
-    ErrorCode, Mode, Outcome, ReadRequest, Send, Session, Step, Wait, error_packet,
+    ErrorCode, Mode, Outcome, ReadRequest, Reply, Send, Session, Step, Wait, error_packet,
 };
 use tokio::time::Instant;
 
 use super::TftpLimits;
-use super::socket::Socket;
+use super::socket::{Received, Socket};
 use super::source::Source;
 use crate::http::Problem;
 use crate::rack::files::BootFiles;
@@ -35,7 +35,7 @@ enum Refusal {
 pub(super) async fn run(asked: Asked, files: &dyn BootFiles, limits: TftpLimits) {
     let path = &asked.request.path;
     let (peer, started) = (asked.peer, Instant::now());
-    let socket = match Socket::connected(asked.reached, peer).await {
+    let socket = match Socket::of_transfer(asked.reached, peer).await {
         Ok(socket) => socket,
         Err(error) => {
             tracing::warn!(%error, %peer, "TFTP: no socket for a transfer");
@@ -142,6 +142,11 @@ async fn carry_out(
             Ok(received) => {
                 let received = received?;
                 let mut next = Step { send: Send::Nothing, wait: step.wait };
+                if !received.is_of(asked.peer) {
+                    turn_away(socket, &received, &incoming).await;
+                    step = next;
+                    continue;
+                }
                 for datagram in received.datagrams(&incoming) {
                     let answer = session.received(datagram, started.elapsed());
                     // Of several acknowledgements the last that moves anything counts.
@@ -152,6 +157,20 @@ async fn carry_out(
                 next
             }
         };
+    }
+}
+
+/// Tells somebody who has no part in a transfer so (RFC 1350 section 4); the transfer goes on.
+async fn turn_away(socket: &Socket, received: &Received, incoming: &[u8]) {
+    // Errors are never answered: two sides could go on like that without end.
+    if !received
+        .datagrams(incoming)
+        .any(|datagram| matches!(Reply::parse(datagram), Some(Reply::Error(_))))
+    {
+        let packet = error_packet(ErrorCode::UnknownTransferId, "unknown transfer ID");
+        if let Err(error) = socket.send(received.peer, None, &packet, None).await {
+            tracing::debug!(%error, peer = %received.peer, "TFTP: a stranger was not turned away");
+        }
     }
 }
 
