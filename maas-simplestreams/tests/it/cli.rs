@@ -128,6 +128,7 @@ fn a_mirror_is_made_checked_repaired_and_carried() {
         plan.contains("+ com.example:daily:download/com.example:noble:amd64/20250102"),
         "{plan}"
     );
+    assert!(!at.join("there").exists(), "a dry run leaves nothing");
     done(&mirror, at);
     assert_eq!(done(&["check", "there"], at), "");
     let kernel = at.join("there/noble-20250102-boot-kernel");
