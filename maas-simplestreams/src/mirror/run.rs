@@ -97,28 +97,6 @@ impl Mirror {
         &self.state.inventory
     }
 
-    /// Opens the source with what the mirror remembers of it: unchanged documents are not sent
-    /// again.
-    async fn repository(
-        &self,
-        source: Source,
-        transport: Arc<dyn Transport>,
-        now: Timestamp,
-    ) -> Result<Repository, MirrorError> {
-        let mut cache = BTreeMap::new();
-        for (path, metadata) in &self.state.metadata {
-            let Some(etag) = metadata.etag.clone() else { continue };
-            // What was changed behind our back is fetched anew.
-            if let Ok(raw) = fs::read(path.below(&self.root))
-                && metadata.sha256 == Some(Sha256::of(&raw))
-            {
-                cache.insert(path.clone(), CachedDocument { etag, raw: raw.into() });
-            }
-        }
-        let memory = self.state.memory.clone();
-        Ok(Repository::open(source.cached(cache), transport, memory, now).await?)
-    }
-
     /// Works out what a sync would do, and changes nothing.
     pub async fn plan(
         &self,
@@ -127,8 +105,23 @@ impl Mirror {
         options: &MirrorOptions,
         now: Timestamp,
     ) -> Result<Plan, MirrorError> {
-        let mut repository = self.repository(source, transport, now).await?;
+        let mut repository =
+            open_repository(&self.root, &self.state, source, transport, now).await?;
         Plan::make(&mut repository, &self.state, options).await
+    }
+
+    /// Like [`Self::plan`] for a directory that is not opened and need not be there: nothing is
+    /// made or locked in it.
+    pub async fn plan_for(
+        root: &Path,
+        source: Source,
+        transport: Arc<dyn Transport>,
+        options: &MirrorOptions,
+        now: Timestamp,
+    ) -> Result<Plan, MirrorError> {
+        let state = State::load(root)?;
+        let mut repository = open_repository(root, &state, source, transport, now).await?;
+        Plan::make(&mut repository, &state, options).await
     }
 
     /// Brings the mirror up to date.
@@ -144,7 +137,8 @@ impl Mirror {
         now: Timestamp,
     ) -> Result<Outcome, MirrorError> {
         let url = source.url().clone();
-        let mut repository = self.repository(source, Arc::clone(&transport), now).await?;
+        let mut repository =
+            open_repository(&self.root, &self.state, source, Arc::clone(&transport), now).await?;
         let mut plan = Plan::make(&mut repository, &self.state, options).await?;
         let mut outcome = Outcome {
             added: plan.added.len(),
@@ -441,6 +435,27 @@ impl Mirror {
         self.state.inventory.forget(&paths);
         self.sync(source, transport, options, reporter, now).await
     }
+}
+
+/// Opens the source with what a mirror remembers of it: unchanged documents are not sent again.
+async fn open_repository(
+    root: &Path,
+    state: &State,
+    source: Source,
+    transport: Arc<dyn Transport>,
+    now: Timestamp,
+) -> Result<Repository, MirrorError> {
+    let mut cache = BTreeMap::new();
+    for (path, metadata) in &state.metadata {
+        let Some(etag) = metadata.etag.clone() else { continue };
+        // What was changed behind our back is fetched anew.
+        if let Ok(raw) = fs::read(path.below(root))
+            && metadata.sha256 == Some(Sha256::of(&raw))
+        {
+            cache.insert(path.clone(), CachedDocument { etag, raw: raw.into() });
+        }
+    }
+    Ok(Repository::open(source.cached(cache), transport, state.memory.clone(), now).await?)
 }
 
 fn remove_if_there(path: &Path) -> Result<(), MirrorError> {

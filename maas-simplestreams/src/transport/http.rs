@@ -40,7 +40,8 @@ pub struct HttpOptions {
     /// A proxy for all requests; `None` uses the environment (`http_proxy`, `https_proxy`,
     /// `no_proxy`).
     pub proxy: Option<Url>,
-    /// Hosts that are reached without the proxy, as in `no_proxy`.
+    /// Hosts that are reached without a proxy, as in `no_proxy`; beside those of the environment
+    /// when the proxy is the environment's.
     pub no_proxy: Option<String>,
     /// Whether a proxy is used at all.
     pub proxy_use: ProxyUse,
@@ -344,6 +345,25 @@ impl Transport for Standard {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+
+    #[test]
+    fn credentials_of_a_url_go_into_a_header_and_not_over_the_network_as_they_are() {
+        let url: Url = "http://us%40er:p%3Aw@host:8080/a?b#c".parse().unwrap();
+        // us@er:p:w
+        assert_eq!(credentials(&url).unwrap(), "Basic dXNAZXI6cDp3");
+        assert_eq!(without_credentials(&url), "http://host:8080/a?b");
+        assert_eq!(credentials(&"http://host/".parse().unwrap()), None);
+    }
+
+    #[test]
+    fn a_time_out_is_found_behind_other_errors() {
+        let inner = std::io::Error::from(std::io::ErrorKind::TimedOut);
+        let url = "http://host/".parse().unwrap();
+        let outer = TransportError::new(&url, TransportErrorKind::Connection).because(inner);
+        assert!(is_timeout(&outer));
+        let kind = TransportErrorKind::Connection;
+        assert!(!is_timeout(&TransportError::new(&url, kind)));
+    }
 
     #[test]
     fn redirects_never_lead_from_https_to_http_nor_elsewhere() {

@@ -128,6 +128,7 @@ fn a_mirror_is_made_checked_repaired_and_carried() {
         plan.contains("+ com.example:daily:download/com.example:noble:amd64/20250102"),
         "{plan}"
     );
+    assert!(!at.join("there").exists(), "a dry run leaves nothing");
     done(&mirror, at);
     assert_eq!(done(&["check", "there"], at), "");
     let kernel = at.join("there/noble-20250102-boot-kernel");
@@ -163,4 +164,23 @@ fn completions_and_the_manual_are_printed() {
     let at = tempfile::tempdir().unwrap();
     assert!(done(&["completions", "bash"], at.path()).contains("sstream"));
     assert!(done(&["man"], at.path()).contains(".TH"));
+}
+
+#[test]
+fn a_host_that_needs_no_proxy_is_reached_past_that_of_the_environment() {
+    let server =
+        crate::server::Server::start(|_, reply| reply.answer("404 Not Found", "", b"nothing"));
+    for (arguments, reached) in [(&[][..], 0), (&["--no-proxy", "127.0.0.1"][..], 1)] {
+        let output = Command::new(env!("CARGO_BIN_EXE_sstream"))
+            .arg("verify")
+            .args(arguments)
+            .arg(format!("{}x.sjson", server.url))
+            .env_remove("no_proxy")
+            .env_remove("NO_PROXY")
+            .env("http_proxy", "http://127.0.0.1:1/")
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        assert_eq!(server.paths().len(), reached);
+    }
 }

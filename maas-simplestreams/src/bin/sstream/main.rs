@@ -39,7 +39,7 @@ pub(crate) use say;
 type Answer = Result<ExitCode, Box<dyn std::error::Error>>;
 
 /// Most threads for work that blocks; each costs memory.
-const BLOCKING_THREADS: usize = 4;
+const BLOCKING_THREADS: usize = 2;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();

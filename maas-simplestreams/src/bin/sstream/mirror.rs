@@ -170,12 +170,13 @@ pub(crate) async fn run(arguments: args::Mirror) -> Answer {
         options.items = Items::Skip;
     }
     let transport = open::transport(&arguments.network)?;
-    let mut mirror = Mirror::open(&arguments.destination).await?;
     if arguments.dry_run {
-        let plan = mirror.plan(source, transport, &options, open::now()).await?;
+        let destination = &arguments.destination;
+        let plan = Mirror::plan_for(destination, source, transport, &options, open::now()).await?;
         show_plan(&plan, arguments.output.json)?;
         return Ok(ExitCode::SUCCESS);
     }
+    let mut mirror = Mirror::open(&arguments.destination).await?;
     settings.save(&mirror)?;
     let progress = Progress::new(arguments.output.json);
     let outcome = mirror.sync(source, transport, &options, &progress, open::now()).await;

@@ -95,6 +95,8 @@ fn secure(hop: &Hop) -> Result<Secure, rustls::Error> {
 pub(super) struct Hop {
     tcp: HttpConnector,
     proxies: Option<Arc<Matcher>>,
+    /// Finds no proxy for the hosts that need none although the environment names one.
+    exceptions: Option<Arc<Matcher>>,
 }
 
 impl Hop {
@@ -108,15 +110,21 @@ impl Hop {
             (ProxyUse::Never, _) => None,
             (ProxyUse::Allowed, None) => Some(Matcher::from_env()),
             (ProxyUse::Allowed, Some(proxy)) => {
-                let exceptions = options.no_proxy.clone().unwrap_or_default();
-                Some(Matcher::builder().all(proxy.as_str()).no(exceptions).build())
+                Some(Matcher::builder().all(proxy.as_str()).build())
             }
         };
-        Self { tcp, proxies: proxies.map(Arc::new) }
+        let exceptions = options
+            .no_proxy
+            .clone()
+            .map(|hosts| Matcher::builder().all("http://proxy.invalid").no(hosts).build());
+        Self { tcp, proxies: proxies.map(Arc::new), exceptions: exceptions.map(Arc::new) }
     }
 
     /// The proxy for a URI.
     fn proxy(&self, uri: &Uri) -> Option<Intercept> {
+        if self.exceptions.as_ref().is_some_and(|needed| needed.intercept(uri).is_none()) {
+            return None;
+        }
         self.proxies.as_ref()?.intercept(uri)
     }
 }
