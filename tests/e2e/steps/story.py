@@ -261,10 +261,10 @@ class Story:
         self.milestones = self.history()
 
     def allocate_and_deploy(self):
-        self.api.post("machines/", op="allocate", system_id=self.system_id)
         if self.options.layout != "flat":
             self.api.post("machines/%s/" % self.system_id, op="set_storage_layout",
                           storage_layout=self.options.layout)
+        self.api.post("machines/", op="allocate", system_id=self.system_id)
         user_data = USER_DATA % {"token": self.token, "ssh_key": self.ssh_key}
         self.api.post(
             "machines/%s/" % self.system_id, op="deploy", distro_series="debian/bookworm",
