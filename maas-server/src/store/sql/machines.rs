@@ -9,7 +9,7 @@ use maas_core::secret::Secret;
 use maas_core::time::Timestamp;
 
 use super::db::{Connection, DbError, Pool, Query, Row, query};
-use super::recent::Recent;
+use super::recent::{Known, Recent};
 use super::text::{Text, clean, lower, number};
 use super::{Fault, Worked, documents, history, outbox};
 use crate::store::change::{
@@ -37,20 +37,20 @@ impl By {
     const fn sql(self) -> &'static str {
         match self {
             Self::Id => {
-                "SELECT version, CASE WHEN system_id = $2 AND version = $3 THEN NULL ELSE body END \
+                "SELECT version, CASE WHEN seq = $2 AND version = $3 THEN NULL ELSE body END, seq \
                  FROM machine WHERE system_id = $1"
             }
             Self::Token => {
-                "SELECT version, CASE WHEN system_id = $2 AND version = $3 THEN NULL ELSE body END \
+                "SELECT version, CASE WHEN seq = $2 AND version = $3 THEN NULL ELSE body END, seq \
                  FROM machine WHERE token_key = $1"
             }
             Self::Mac => {
-                "SELECT m.version, CASE WHEN m.system_id = $2 AND m.version = $3 THEN NULL \
-                 ELSE m.body END FROM machine_mac a \
+                "SELECT m.version, CASE WHEN m.seq = $2 AND m.version = $3 THEN NULL \
+                 ELSE m.body END, m.seq FROM machine_mac a \
                  JOIN machine m ON m.system_id = a.system_id WHERE a.mac = $1"
             }
             Self::Uuid => {
-                "SELECT version, CASE WHEN system_id = $2 AND version = $3 THEN NULL ELSE body END \
+                "SELECT version, CASE WHEN seq = $2 AND version = $3 THEN NULL ELSE body END, seq \
                  FROM machine WHERE hardware_uuid = $1 ORDER BY seq LIMIT 1"
             }
         }
@@ -69,28 +69,32 @@ pub(super) async fn find(
         By::Mac | By::Uuid => lower(value),
     };
     let known = recent.known(by, &value);
-    let (id, version) =
-        known.as_ref().map_or(("", 0), |known| (known.system_id.as_str(), known.version));
+    // No machine has the number 0: they are never given twice, unlike identifiers and versions.
+    let (order, version) = known.as_ref().map_or((0, 0), |known| (known.order, known.version()));
     let row = query(by.sql())
         .bind(value.as_ref())
-        .bind(id)
+        .bind(order)
         .bind(number(version))
         .fetch_optional(pool)
         .await?;
     let Some(row) = row else { return Ok(None) };
     if row.try_get::<Option<&str>>(1)?.is_none() {
-        return Ok(known);
+        return Ok(known.map(|known| known.machine));
     }
-    let machine = Arc::new(read(&row)?);
-    recent.keep(by, &value, &machine);
-    recent.keep(By::Id, machine.system_id.as_str(), &machine);
-    Ok(Some(machine))
+    let known = Known { order: row.try_get(2)?, machine: Arc::new(read(&row)?) };
+    recent.keep(by, &value, &known);
+    recent.keep(By::Id, known.machine.system_id.as_str(), &known);
+    Ok(Some(known.machine))
 }
 
-/// Remembers a machine as it was just committed.
+/// Remembers a machine as it was just committed, if it was known before.
 pub(super) fn remember(recent: &Recent, machine: &Arc<Machine>) {
-    recent.keep(By::Id, machine.system_id.as_str(), machine);
-    recent.keep(By::Token, &clean(&machine.credentials.token_key), machine);
+    let id = machine.system_id.as_str();
+    if let Some(known) = recent.known(By::Id, id) {
+        let known = Known { order: known.order, machine: Arc::clone(machine) };
+        recent.keep(By::Id, id, &known);
+        recent.keep(By::Token, &clean(&machine.credentials.token_key), &known);
+    }
 }
 
 /// The machines that match.

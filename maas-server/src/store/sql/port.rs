@@ -35,7 +35,7 @@ impl Store for SqlStore {
     }
 
     fn recent_machine(&self, id: &SystemId) -> Option<Arc<Machine>> {
-        self.recent.known(By::Id, id.as_str())
+        self.recent.known(By::Id, id.as_str()).map(|known| known.machine)
     }
 
     fn machine_by_token<'a>(&'a self, token_key: &'a str) -> Pending<'a, Option<Arc<Machine>>> {
@@ -89,10 +89,12 @@ impl Store for SqlStore {
     }
 
     fn delete<'a>(&'a self, id: &'a SystemId, version: u64) -> Pending<'a, (), CommitError> {
-        let id = id.clone();
-        Box::pin(
-            async move { self.write(move |c| Box::pin(machines::delete(c, id, version))).await? },
-        )
+        Box::pin(async move {
+            let deleted = id.clone();
+            self.write(move |c| Box::pin(machines::delete(c, deleted, version))).await??;
+            self.recent.forget(id);
+            Ok(())
+        })
     }
 
     fn attachment<'a>(
