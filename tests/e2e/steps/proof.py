@@ -35,9 +35,9 @@ class Disk:
         if self.magic(offset, 512, 8) != b"LABELONE":
             return None
         text = self.magic(offset, 4096, 1 << 20).decode("ascii", "replace")
-        texts = [match.start() for match in re.finditer(r"\w+ \{\nid = ", text)]
-        newest = max(texts, key=lambda at: int(re.search(r"seqno = (\d+)", text[at:]).group(1)))
-        text = text[newest:]
+        groups = re.finditer(r'[\w.+-]+ \{\nid = "[^"]*"\nseqno = (\d+)', text)
+        newest = max(groups, key=lambda match: int(match.group(1)))
+        text = text[newest.start():]
         numbers = [int(re.search(r"\b%s = (\d+)" % name, text).group(1))
                    for name in ("extent_size", "pe_start")]
         stripe = re.search(r'stripes = \[\s*"pv0", (\d+)', text)
