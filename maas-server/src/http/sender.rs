@@ -37,7 +37,7 @@ const TURN: u64 = 4 << 20;
 
 /// How much of that is sent before other threads may go on. The kernel would let them do so later
 /// by itself, when an answer has waited for some milliseconds.
-const STEP: u64 = 512 << 10;
+const STEP: u64 = 1 << 20;
 
 /// The threads of one listener; each starts when it is first needed.
 #[derive(Debug)]
