@@ -1,9 +1,10 @@
 //! Errors of the domain as answers: one place decides on status and sentence.
 
+use std::sync::Arc;
+
 use maas_core::ipam;
 use maas_core::machine::refusal::RefusalKind;
 use maas_core::machine::{Machine, Precondition, Refusal};
-use std::sync::Arc;
 
 use crate::http::Problem;
 use crate::ipam::{ClaimError, EditError};

@@ -260,6 +260,14 @@ struct Job<'a> {
     reporter: &'a dyn Reporter,
 }
 
+/// How one attempt takes what comes.
+enum Way<'a> {
+    /// Whole, to be written and flushed with others: a small file's first attempt.
+    InMemory(&'a Staged),
+    /// Behind what is there of it.
+    ToDisk(Box<Partial>),
+}
+
 async fn attempt_all(
     job: &Job<'_>,
     store: &BlobStore,
@@ -275,32 +283,36 @@ async fn attempt_all(
     let mut received = 0;
     let mut in_memory = job.staged.filter(|staged| size <= SMALL && staged.takes(&sha256));
     loop {
-        let in_memory = in_memory.take();
-        let begun = match in_memory {
-            Some(_) => None,
-            None => Some(store.begin_proved(sha256, size, proof).await),
-        };
-        let begun = begun.transpose().map_err(|cause| FetchError::Store { sha256, cause })?;
-        let partial = match begun {
-            None => None,
-            Some(Begun::Present) if received == 0 => {
-                return Ok((Fetched::AlreadyPresent, sha256));
+        let way = match in_memory.take() {
+            Some(staged) => Way::InMemory(staged),
+            None => {
+                let begun = store.begin_proved(sha256, size, proof).await;
+                match begun.map_err(|cause| FetchError::Store { sha256, cause })? {
+                    Begun::Present if received == 0 => {
+                        return Ok((Fetched::AlreadyPresent, sha256));
+                    }
+                    Begun::Present => {
+                        return Ok((Fetched::Transferred { bytes: received }, sha256));
+                    }
+                    Begun::Partial(partial) => Way::ToDisk(partial),
+                }
             }
-            Some(Begun::Present) => return Ok((Fetched::Transferred { bytes: received }, sha256)),
-            Some(Begun::Partial(partial)) => Some(partial),
         };
         let url = *urls.get(place).ok_or(FetchError::NoUrl { sha256 })?;
-        let resumed_at = partial.as_ref().map_or(0, |partial| partial.received());
+        let resumed_at = match &way {
+            Way::InMemory(_) => 0,
+            Way::ToDisk(partial) => partial.received(),
+        };
         reporter.report(Event::Started { sha256, url: shown(url), size, resumed_at });
         let came = AtomicU64::new(0);
         let share = job.transfers.share(size - resumed_at);
         let worth_ranges = in_ranges && job.is_worth_ranges(url, size - resumed_at);
-        let outcome = match (in_memory, partial) {
-            (Some(staged), _) => receive_in_memory(job, store, staged, url, &came).await,
-            (None, Some(partial)) if worth_ranges => {
+        let outcome = match way {
+            Way::InMemory(staged) => receive_in_memory(job, store, staged, url, &came).await,
+            Way::ToDisk(partial) if worth_ranges => {
                 streams::receive(job, *partial, (url, &share), &came, &mut in_ranges).await
             }
-            (None, Some(mut partial)) => match receive(job, &mut partial, url, &came).await {
+            Way::ToDisk(mut partial) => match receive(job, &mut partial, url, &came).await {
                 Ok(()) => partial.finish_named().await.map_err(Setback::Store),
                 Err(setback) => {
                     // What arrived before the connection broke is worth keeping.
@@ -310,8 +322,6 @@ async fn attempt_all(
                     Err(setback)
                 }
             },
-            // One of the two is there.
-            (None, None) => continue,
         };
         drop(share);
         let came = came.into_inner();

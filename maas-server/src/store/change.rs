@@ -1,6 +1,7 @@
 //! What is committed: a machine with everything that must become true together with it.
 
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 
 use maas_core::explain::Reported;
@@ -91,8 +92,16 @@ pub struct RunReport {
 /// How many reports of a run are kept: so many of the first, and at least so many of the last.
 pub(crate) const KEPT_REPORTS: (u64, u64) = (100, 500);
 
-/// After how many reports those in the middle of a long run are deleted.
-pub(crate) const REPORTS_BETWEEN_SWEEPS: u64 = 256;
+impl RunReport {
+    /// The numbers of its run's reports that are deleted when it comes: now and then those in the
+    /// middle of a long run.
+    pub(super) fn forgets(&self) -> Option<Range<u64>> {
+        const BETWEEN_SWEEPS: u64 = 256;
+        let (first, last) = KEPT_REPORTS;
+        let sweeps = self.number >= first + last && self.number.is_multiple_of(BETWEEN_SWEEPS);
+        sweeps.then(|| first..self.number - last)
+    }
+}
 
 /// What a change does to the machine's effects that were not performed yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -1,46 +1,30 @@
 //! The store in memory: for embedders and tests; everything is lost with the process.
 
+mod state;
+
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use maas_core::id::SystemId;
-use maas_core::machine::{Effect, Machine, Record};
+use maas_core::machine::Machine;
 use maas_core::secret::Secret;
 use maas_core::time::Timestamp;
 
 use super::account::{ApiKey, SshKey, User};
 use super::change::{
-    Attachment, AttachmentChange, Change, KEPT_REPORTS, NewMachine, REPORTS_BETWEEN_SWEEPS,
-    RunReport, ScriptOutput, Settled, StoredEffect, Stream, WaitingEffects, due,
+    Attachment, Change, NewMachine, RunReport, ScriptOutput, Settled, StoredEffect, Stream,
+    WaitingEffects,
 };
 use super::document::RawDocument;
 use super::error::{AccountError, AddError, CommitError, DocumentError, Duplicate, StoreError};
 use super::filter::{MachineFilter, MachineHead, RecordFilter, StoredRecord, UNSEEN};
 use super::{Pending, Store};
+use state::{State, within};
 
 /// The store in memory.
 #[derive(Debug, Default)]
 pub struct MemoryStore {
     state: Mutex<State>,
-}
-
-#[derive(Debug, Default)]
-struct State {
-    closed: bool,
-    /// In the order of creation.
-    machines: Vec<Machine>,
-    attachments: BTreeMap<(SystemId, &'static str), Secret<Vec<u8>>>,
-    effects: BTreeMap<u64, StoredEffect>,
-    records: BTreeMap<u64, StoredRecord>,
-    outputs: BTreeMap<(u64, Stream), (SystemId, Vec<u8>)>,
-    reports: BTreeMap<SystemId, Vec<RunReport>>,
-    /// The last number given, by kind.
-    numbers: BTreeMap<String, u64>,
-    users: BTreeMap<String, User>,
-    api_keys: Vec<ApiKey>,
-    ssh_keys: BTreeMap<u64, SshKey>,
-    documents: BTreeMap<(&'static str, u64), RawDocument>,
 }
 
 impl MemoryStore {
@@ -67,171 +51,6 @@ impl MemoryStore {
     {
         Box::pin(async move { work(&mut *self.state()?) })
     }
-}
-
-impl State {
-    fn report(&mut self, id: &SystemId, report: RunReport) {
-        let kept = self.reports.entry(id.clone()).or_default();
-        if report.number == 0 {
-            kept.retain(|one| one.run == report.run);
-        }
-        let (first, last) = KEPT_REPORTS;
-        if report.number >= first + last && report.number.is_multiple_of(REPORTS_BETWEEN_SWEEPS) {
-            kept.retain(|one| one.number < first || one.number >= report.number - last);
-        }
-        if let Err(place) = kept.binary_search_by_key(&report.number, |one| one.number) {
-            kept.insert(place, report);
-        }
-    }
-
-    fn next(&mut self, kind: &str, count: u32) -> u64 {
-        let last = self.numbers.entry(kind.to_owned()).or_default();
-        let first = *last + 1;
-        *last += u64::from(count);
-        first
-    }
-
-    fn find(&self, matches: impl Fn(&Machine) -> bool) -> Option<Arc<Machine>> {
-        self.machines.iter().find(|machine| matches(machine)).cloned().map(Arc::new)
-    }
-
-    fn index(&self, id: &SystemId, version: u64) -> Result<usize, CommitError> {
-        let index = self
-            .machines
-            .iter()
-            .position(|machine| machine.system_id == *id)
-            .ok_or_else(|| CommitError::Gone { system_id: id.clone() })?;
-        if self.machines[index].version != version {
-            return Err(CommitError::Conflict { system_id: id.clone(), expected: version });
-        }
-        Ok(index)
-    }
-
-    /// Refuses what another machine has.
-    fn check(&self, machine: &Machine) -> Result<(), Duplicate> {
-        for other in self.machines.iter().filter(|other| other.system_id != machine.system_id) {
-            if !machine.hostname.is_empty()
-                && machine.hostname.eq_ignore_ascii_case(&other.hostname)
-            {
-                return Err(Duplicate::Hostname { hostname: machine.hostname.clone() });
-            }
-        }
-        for mac in &machine.mac_addresses {
-            let mac = mac.to_ascii_lowercase();
-            let owner = self.machines.iter().find(|other| {
-                other.system_id != machine.system_id
-                    && other.mac_addresses.iter().any(|one| one.eq_ignore_ascii_case(&mac))
-            });
-            if let Some(owner) = owner {
-                return Err(Duplicate::Mac { mac, machine: owner.system_id.clone() });
-            }
-        }
-        Ok(())
-    }
-
-    fn append(
-        &mut self,
-        id: &SystemId,
-        now: Timestamp,
-        effects: Vec<Effect>,
-        records: Vec<Record>,
-        outputs: Vec<ScriptOutput>,
-    ) {
-        for effect in effects {
-            let number = self.next("effect", 1);
-            let due = due(&effect, now);
-            let stored = StoredEffect {
-                id: number,
-                system_id: id.clone(),
-                effect,
-                due,
-                attempts: 0,
-                error: String::new(),
-            };
-            self.effects.insert(number, stored);
-        }
-        for record in records {
-            let number = self.next("record", 1);
-            let stored = StoredRecord { id: number, system_id: id.clone(), record };
-            self.records.insert(number, stored);
-        }
-        for output in outputs {
-            self.outputs.insert((output.run_id, output.stream), (id.clone(), output.bytes));
-        }
-    }
-
-    fn attach(&mut self, id: &SystemId, attachment: Attachment, change: AttachmentChange) {
-        let key = (id.clone(), attachment.name());
-        match change {
-            AttachmentChange::Keep => {}
-            AttachmentChange::Set(bytes) => {
-                self.attachments.insert(key, bytes);
-            }
-            AttachmentChange::Clear => {
-                self.attachments.remove(&key);
-            }
-        }
-    }
-
-    /// The first effect of each machine, as far as it is due.
-    fn due(&self, now: Timestamp, limit: u32) -> Vec<StoredEffect> {
-        let mut effects: Vec<_> =
-            self.heads().filter(|effect| effect.due <= now).cloned().collect();
-        effects.sort_by_key(|effect| (effect.due, effect.id));
-        effects.truncate(within(limit));
-        effects
-    }
-
-    /// The first effect of each machine.
-    fn heads(&self) -> impl Iterator<Item = &StoredEffect> {
-        let mut heads = BTreeMap::new();
-        for effect in self.effects.values() {
-            heads.entry(&effect.system_id).or_insert(effect);
-        }
-        heads.into_values()
-    }
-
-    fn user(&self, username: &str) -> Result<(), AccountError> {
-        if self.users.contains_key(username) {
-            return Ok(());
-        }
-        Err(AccountError::NoUser { username: username.to_owned() })
-    }
-
-    fn document(
-        &mut self,
-        kind: &'static str,
-        id: u64,
-        expected: u64,
-    ) -> Result<&mut RawDocument, DocumentError> {
-        let document =
-            self.documents.get_mut(&(kind, id)).ok_or(DocumentError::Gone { kind, id })?;
-        if document.version != expected {
-            return Err(DocumentError::Conflict { kind, id, expected });
-        }
-        Ok(document)
-    }
-
-    /// Refuses a key that another document of the kind has.
-    fn check_key(
-        &self,
-        kind: &'static str,
-        id: Option<u64>,
-        key: Option<&String>,
-    ) -> Result<(), DocumentError> {
-        let Some(key) = key else { return Ok(()) };
-        let taken = self.documents.iter().any(|(place, one)| {
-            place.0 == kind && Some(one.id) != id && one.key.as_ref() == Some(key)
-        });
-        if taken {
-            return Err(DocumentError::DuplicateKey { kind, key: key.clone() });
-        }
-        Ok(())
-    }
-}
-
-fn within(limit: u32) -> usize {
-    usize::try_from(limit).unwrap_or(usize::MAX)
 }
 
 impl Store for MemoryStore {

@@ -1,8 +1,8 @@
 //! Several ranges of one large file at once.
 //!
 //! One stream asks first; when the server honours its range, others join it, one for each transfer
-//! that the file may take, and each takes the next gap when it is done with one. What fails goes back to the
-//! gaps, and no more streams join: a server may allow only so many.
+//! that the file may take, and each takes the next gap when it is done with one. What fails goes
+//! back to the gaps, and no more streams join: a server may allow only so many.
 
 use std::collections::VecDeque;
 use std::ops::Range;

@@ -1,8 +1,7 @@
 //! A store that counts what it is asked.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use maas_core::id::SystemId;
 use maas_core::machine::Machine;

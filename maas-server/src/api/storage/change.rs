@@ -1,9 +1,10 @@
 //! Changes of a machine's storage: who may, when, and as one compare-and-set.
 
+use std::sync::Arc;
+
 use maas_core::machine::permission::Permission;
 use maas_core::machine::{Actor, Machine, Role, Status};
 use maas_core::storage::Edit;
-use std::sync::Arc;
 
 use super::super::machines::find;
 use super::super::view::storage::StorageView;

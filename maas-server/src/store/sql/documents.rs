@@ -33,11 +33,8 @@ pub(super) async fn find(
     query("SELECT id, version, unique_key, body FROM document WHERE kind = $1 AND id = $2")
         .bind(kind)
         .bind(number(id))
-        .fetch_optional(pool)
-        .await?
-        .as_ref()
-        .map(read)
-        .transpose()
+        .read_one(pool, read)
+        .await
 }
 
 /// One document by key.
@@ -49,11 +46,8 @@ pub(super) async fn by_key(
     query("SELECT id, version, unique_key, body FROM document WHERE kind = $1 AND unique_key = $2")
         .bind(kind)
         .bind(clean(key))
-        .fetch_optional(pool)
-        .await?
-        .as_ref()
-        .map(read)
-        .transpose()
+        .read_one(pool, read)
+        .await
 }
 
 /// All documents of a kind.

@@ -7,7 +7,7 @@ use maas_core::time::Timestamp;
 use super::Fault;
 use super::db::{Connection, Pool, Row, query};
 use super::text::{Text, clean, number};
-use crate::store::change::{KEPT_REPORTS, REPORTS_BETWEEN_SWEEPS, RunReport, ScriptOutput, Stream};
+use crate::store::change::{RunReport, ScriptOutput, Stream};
 use crate::store::filter::{RecordFilter, StoredRecord};
 
 /// Adds a record.
@@ -90,15 +90,14 @@ pub(super) async fn put_report(
             .execute(connection)
             .await?;
     }
-    let (first, last) = KEPT_REPORTS;
-    if report.number >= first + last && report.number.is_multiple_of(REPORTS_BETWEEN_SWEEPS) {
+    if let Some(old) = report.forgets() {
         query(
             "DELETE FROM report WHERE system_id = $1 AND run = $2 AND number >= $3 AND number < $4",
         )
         .bind(id.as_str())
         .bind(clean(&report.run))
-        .bind(number(first))
-        .bind(number(report.number - last))
+        .bind(number(old.start))
+        .bind(number(old.end))
         .execute(connection)
         .await?;
     }
@@ -152,20 +151,18 @@ pub(super) async fn put_output(
 
 /// The outputs of a run.
 pub(super) async fn outputs(pool: &Pool, run_id: u64) -> Result<Vec<ScriptOutput>, Fault> {
-    let rows = query("SELECT stream, bytes FROM output WHERE run_id = $1 ORDER BY stream")
+    let read = |row: &Row| {
+        let number = row.try_get::<i64>(0)?;
+        let stream = Stream::ALL
+            .into_iter()
+            .find(|stream| number_of(*stream) == number)
+            .ok_or_else(|| format!("unknown stream {number}"))?;
+        Ok(ScriptOutput { run_id, stream, bytes: row.try_get(1)? })
+    };
+    query("SELECT stream, bytes FROM output WHERE run_id = $1 ORDER BY stream")
         .bind(number(run_id))
-        .fetch_all(pool)
-        .await?;
-    rows.iter()
-        .map(|row| {
-            let number = row.try_get::<i64>(0)?;
-            let stream = Stream::ALL
-                .into_iter()
-                .find(|stream| number_of(*stream) == number)
-                .ok_or_else(|| format!("unknown stream {number}"))?;
-            Ok(ScriptOutput { run_id, stream, bytes: row.try_get(1)? })
-        })
-        .collect()
+        .read_all(pool, read)
+        .await
 }
 
 /// A stream's number in the database.

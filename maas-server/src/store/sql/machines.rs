@@ -8,7 +8,7 @@ use maas_core::machine::{Machine, Record};
 use maas_core::secret::Secret;
 use maas_core::time::Timestamp;
 
-use super::db::{Connection, DbError, Pool, Query, Row, query};
+use super::db::{Connection, DbError, Pool, Query, Row, Value, query};
 use super::recent::{Known, Recent};
 use super::text::{Text, clean, lower, number};
 use super::{Fault, Worked, documents, history, outbox};
@@ -165,11 +165,8 @@ pub(super) async fn past_deadline(
     query("SELECT version, body FROM machine WHERE deadline <= $1 ORDER BY deadline, seq LIMIT $2")
         .bind(now.0)
         .bind(i64::from(limit))
-        .fetch_all(pool)
-        .await?
-        .iter()
-        .map(read)
-        .collect()
+        .read_all(pool, read)
+        .await
 }
 
 /// An attachment of a machine.
@@ -178,12 +175,11 @@ pub(super) async fn attachment(
     id: &SystemId,
     attachment: Attachment,
 ) -> Result<Option<Secret<Vec<u8>>>, Fault> {
-    let row = query("SELECT bytes FROM attachment WHERE system_id = $1 AND name = $2")
+    query("SELECT bytes FROM attachment WHERE system_id = $1 AND name = $2")
         .bind(id.as_str())
         .bind(attachment.name())
-        .fetch_optional(pool)
-        .await?;
-    row.map(|row| row.try_get(0).map(Secret::new)).transpose()
+        .read_one(pool, |row| row.try_get(0).map(Secret::new))
+        .await
 }
 
 /// Adds a machine.
@@ -251,13 +247,13 @@ pub(super) async fn commit(
     machine.updated = now;
     // The row is the one that was loaded, or the version is not the same.
     let loaded = loaded.filter(|loaded| loaded.version == expected);
-    let update = if loaded.as_ref().is_some_and(|loaded| is_found_alike(loaded, &machine)) {
+    let update = if loaded.as_ref().is_some_and(|loaded| searched(loaded) == searched(&machine)) {
         query(
             "UPDATE machine SET deadline = $2, body = $3, version = version + 1 \
              WHERE system_id = $1 AND version = $4",
         )
         .bind(machine.system_id.as_str())
-        .bind(machine.deadline.as_ref().map(|deadline| deadline.at.0))
+        .bind(deadline(&machine))
         .bind(serde_json::to_string(&machine)?)
     } else {
         let update = query(
@@ -337,35 +333,31 @@ fn names_hostname(error: &DbError) -> bool {
     error.unique_violation().is_some_and(|sentence| sentence.contains("hostname"))
 }
 
-/// Whether every column by which machines are searched, but the deadline, is the same.
-fn is_found_alike(one: &Machine, other: &Machine) -> bool {
-    one.hostname == other.hostname
-        && one.status == other.status
-        && one.owner == other.owner
-        && one.pool == other.pool
-        && one.zone == other.zone
-        && one.architecture == other.architecture
-        && one.agent_name == other.agent_name
-        && one.hardware_uuid == other.hardware_uuid
-        && one.credentials.token_key == other.credentials.token_key
+/// What stands in `hostname` to `token_key`, in their order: machines are searched by it.
+fn searched(machine: &Machine) -> [Value<'_>; 10] {
+    [
+        lower(&machine.hostname).into(),
+        (machine.status as i64).into(),
+        machine.owner.as_deref().map(clean).into(),
+        clean(&machine.pool).into(),
+        clean(&machine.zone).into(),
+        clean(&machine.architecture.arch).into(),
+        clean(&architecture(machine)).into_owned().into(),
+        clean(&machine.agent_name).into(),
+        machine.hardware_uuid.as_deref().map(lower).into(),
+        clean(&machine.credentials.token_key).into(),
+    ]
 }
 
 /// Binds `$1` to `$13`.
 fn columns<'q>(query: Query<'q>, machine: &'q Machine) -> Result<Query<'q>, Fault> {
-    Ok(query
-        .bind(machine.system_id.as_str())
-        .bind(lower(&machine.hostname))
-        .bind(machine.status as i64)
-        .bind(machine.owner.as_deref().map(clean))
-        .bind(clean(&machine.pool))
-        .bind(clean(&machine.zone))
-        .bind(clean(&machine.architecture.arch))
-        .bind(clean(&architecture(machine)).into_owned())
-        .bind(clean(&machine.agent_name))
-        .bind(machine.hardware_uuid.as_deref().map(lower))
-        .bind(clean(&machine.credentials.token_key))
-        .bind(machine.deadline.as_ref().map(|deadline| deadline.at.0))
-        .bind(serde_json::to_string(machine)?))
+    let query = query.bind(machine.system_id.as_str());
+    let query = searched(machine).into_iter().fold(query, Query::bind);
+    Ok(query.bind(deadline(machine)).bind(serde_json::to_string(machine)?))
+}
+
+fn deadline(machine: &Machine) -> Option<i64> {
+    machine.deadline.as_ref().map(|deadline| deadline.at.0)
 }
 
 /// Makes the rows of MAC addresses and tags those of the machine.

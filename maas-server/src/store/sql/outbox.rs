@@ -40,11 +40,8 @@ pub(super) async fn due_effects(
     )
     .bind(now.0)
     .bind(i64::from(limit))
-    .fetch_all(pool)
-    .await?
-    .iter()
-    .map(read)
-    .collect()
+    .read_all(pool, read)
+    .await
 }
 
 /// As [`due_effects`], and none of them is due again before `until`.
@@ -55,7 +52,7 @@ pub(super) async fn claim(
     limit: u32,
 ) -> Result<Vec<StoredEffect>, Fault> {
     // The outer condition is checked again by PostgreSQL when another transaction was first.
-    let rows = query(
+    let mut effects = query(
         "UPDATE effect SET due = $2 WHERE due <= $1 AND id IN (\
          SELECT id FROM effect e WHERE due <= $1 AND NOT EXISTS \
          (SELECT 1 FROM effect f WHERE f.system_id = e.system_id AND f.id < e.id) \
@@ -65,9 +62,8 @@ pub(super) async fn claim(
     .bind(now.0)
     .bind(until.0)
     .bind(i64::from(limit))
-    .fetch_all(connection)
+    .read_all(connection, read)
     .await?;
-    let mut effects = rows.iter().map(read).collect::<Result<Vec<_>, Fault>>()?;
     effects.sort_unstable_by_key(|effect| effect.id);
     Ok(effects)
 }

@@ -11,8 +11,7 @@ use maas_core::machine::Machine;
 
 use super::machines::By;
 
-/// How many ways to a machine each of the two generations has; a machine with some disks and
-/// interfaces takes about 30 KB.
+/// How many ways to a machine each of the two generations has.
 const GENERATION: usize = 256;
 
 /// A machine and its number in the order of creation, which no other machine ever has.

@@ -49,19 +49,15 @@ pub(super) async fn update(connection: &mut Connection, user: User) -> Worked<()
 pub(super) async fn find(pool: &Pool, username: &str) -> Result<Option<User>, Fault> {
     query("SELECT username, email, role, password_hash, created FROM account WHERE username = $1")
         .bind(clean(username))
-        .fetch_optional(pool)
-        .await?
-        .as_ref()
-        .map(read)
-        .transpose()
+        .read_one(pool, read)
+        .await
 }
 
 /// All users.
 pub(super) async fn list(pool: &Pool) -> Result<Vec<User>, Fault> {
-    let rows = query("SELECT username, email, role, password_hash, created FROM account")
-        .fetch_all(pool)
+    let mut users = query("SELECT username, email, role, password_hash, created FROM account")
+        .read_all(pool, read)
         .await?;
-    let mut users = rows.iter().map(read).collect::<Result<Vec<_>, Fault>>()?;
     // Databases order texts by their own rules.
     users.sort_by(|left, right| left.username.cmp(&right.username));
     Ok(users)
@@ -118,11 +114,8 @@ pub(super) async fn api_key(pool: &Pool, token_key: &str) -> Result<Option<ApiKe
          WHERE token_key = $1",
     )
     .bind(clean(token_key))
-    .fetch_optional(pool)
-    .await?
-    .as_ref()
-    .map(read_api_key)
-    .transpose()
+    .read_one(pool, read_api_key)
+    .await
 }
 
 /// The API keys of a user.
@@ -132,11 +125,8 @@ pub(super) async fn api_keys(pool: &Pool, username: &str) -> Result<Vec<ApiKey>,
          WHERE username = $1 ORDER BY id",
     )
     .bind(clean(username))
-    .fetch_all(pool)
-    .await?
-    .iter()
-    .map(read_api_key)
-    .collect()
+    .read_all(pool, read_api_key)
+    .await
 }
 
 /// Renames an API key.
@@ -192,22 +182,16 @@ pub(super) async fn create_ssh_key(
 pub(super) async fn ssh_key(pool: &Pool, id: u64) -> Result<Option<SshKey>, Fault> {
     query("SELECT id, username, line, source FROM ssh_key WHERE id = $1")
         .bind(number(id))
-        .fetch_optional(pool)
-        .await?
-        .as_ref()
-        .map(read_ssh_key)
-        .transpose()
+        .read_one(pool, read_ssh_key)
+        .await
 }
 
 /// The SSH keys of a user.
 pub(super) async fn ssh_keys(pool: &Pool, username: &str) -> Result<Vec<SshKey>, Fault> {
     query("SELECT id, username, line, source FROM ssh_key WHERE username = $1 ORDER BY id")
         .bind(clean(username))
-        .fetch_all(pool)
-        .await?
-        .iter()
-        .map(read_ssh_key)
-        .collect()
+        .read_all(pool, read_ssh_key)
+        .await
 }
 
 /// Deletes an SSH key.

@@ -80,6 +80,24 @@ impl<'q> Query<'q> {
         }
     }
 
+    /// What `read` makes of the first row, if there is any.
+    pub(in super::super) async fn read_one<T>(
+        self,
+        on: impl Into<Target<'_>>,
+        read: impl Fn(&Row) -> Result<T, Fault>,
+    ) -> Result<Option<T>, Fault> {
+        self.fetch_optional(on).await?.as_ref().map(read).transpose()
+    }
+
+    /// What `read` makes of every row; they are few.
+    pub(in super::super) async fn read_all<T>(
+        self,
+        on: impl Into<Target<'_>>,
+        read: impl Fn(&Row) -> Result<T, Fault>,
+    ) -> Result<Vec<T>, Fault> {
+        self.fetch_all(on).await?.iter().map(read).collect()
+    }
+
     /// What `read` makes of every row. There may be thousands, so that nobody else waits for them
     /// on this thread.
     pub(in super::super) async fn fetch_many<T: Send + 'static>(

@@ -46,6 +46,19 @@ pub(in super::super) trait Column<'r>: Sized {
     fn of_server(row: &'r sqlx::postgres::PgRow, index: usize) -> Result<Self, sqlx::Error>;
 }
 
+/// sqlx knows the same types.
+macro_rules! of_server {
+    ($life:lifetime) => {
+        #[cfg(feature = "postgres")]
+        fn of_server(
+            row: &$life sqlx::postgres::PgRow,
+            index: usize,
+        ) -> Result<Self, sqlx::Error> {
+            sqlx::Row::try_get(row, index)
+        }
+    };
+}
+
 macro_rules! column {
     ($($type:ty, $variant:ident => $read:expr);* $(;)?) => {
         $(
@@ -58,13 +71,7 @@ macro_rules! column {
                     }
                 }
 
-                #[cfg(feature = "postgres")]
-                fn of_server(
-                    row: &'r sqlx::postgres::PgRow,
-                    index: usize,
-                ) -> Result<Self, sqlx::Error> {
-                    sqlx::Row::try_get(row, index)
-                }
+                of_server!('r);
             }
 
             impl<'r> Column<'r> for Option<$type> {
@@ -76,13 +83,7 @@ macro_rules! column {
                     }
                 }
 
-                #[cfg(feature = "postgres")]
-                fn of_server(
-                    row: &'r sqlx::postgres::PgRow,
-                    index: usize,
-                ) -> Result<Self, sqlx::Error> {
-                    sqlx::Row::try_get(row, index)
-                }
+                of_server!('r);
             }
         )*
     };

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 /// One value.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub(in super::super) enum Value<'q> {
     /// A number.
     Integer(Option<i64>),
