@@ -14,6 +14,8 @@ use std::error::Error;
 use std::io::Write;
 use std::process::ExitCode;
 
+use tokio::runtime::Runtime;
+
 use crate::cli::{Cli, Command};
 use crate::with_causes;
 
@@ -26,7 +28,7 @@ type Failure = Box<dyn Error + Send + Sync>;
 /// wrong command line with 2.
 #[must_use]
 pub fn run(cli: Cli) -> ExitCode {
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let runtime = match runtime() {
         Ok(runtime) => runtime,
         Err(error) => return report(&error),
     };
@@ -47,6 +49,18 @@ pub fn run(cli: Cli) -> ExitCode {
         Ok(code) => code,
         Err(error) => report(error.as_ref()),
     }
+}
+
+/// The threads that answer requests: one for every two processors. Images, the database and long
+/// calculations have threads of their own, and a request that wakes no second thread costs half.
+fn runtime() -> std::io::Result<Runtime> {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    // Who sets tokio's own variable knows better.
+    if std::env::var_os("TOKIO_WORKER_THREADS").is_none() {
+        let processors = std::thread::available_parallelism()?;
+        builder.worker_threads(processors.get().div_ceil(2));
+    }
+    builder.enable_all().build()
 }
 
 /// Prints an error with its causes on one line.

@@ -16,6 +16,7 @@ mod error;
 mod filter;
 mod memory;
 mod packed;
+mod progress;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod sql;
 

@@ -4,6 +4,8 @@ use maas_core::id::SystemId;
 use maas_core::machine::Machine;
 use maas_core::machine::interface::NetworkFacts;
 
+use super::progress::Progress;
+
 /// A machine that is read when it is needed.
 #[derive(Clone)]
 pub struct PackedMachine {
@@ -14,13 +16,24 @@ pub struct PackedMachine {
 #[derive(Clone)]
 enum Contents {
     Machine(Box<Machine>),
-    Stored { version: u64, body: String },
+    Stored(Stored),
+}
+
+/// A machine as it stands in a database.
+#[derive(Clone)]
+pub(super) struct Stored<S = String> {
+    /// Its version.
+    pub(super) version: u64,
+    /// The machine as JSON, as it was when more than its progress changed.
+    pub(super) body: S,
+    /// The progress since then as JSON; empty for none.
+    pub(super) progress: S,
 }
 
 impl PackedMachine {
-    /// From a version and its JSON.
-    pub(super) const fn stored(system_id: SystemId, version: u64, body: String) -> Self {
-        Self { system_id, contents: Contents::Stored { version, body } }
+    /// From what is stored.
+    pub(super) const fn stored(system_id: SystemId, stored: Stored) -> Self {
+        Self { system_id, contents: Contents::Stored(stored) }
     }
 
     /// The identifier.
@@ -37,7 +50,7 @@ impl PackedMachine {
     pub fn unpack(self) -> Result<Machine, serde_json::Error> {
         match self.contents {
             Contents::Machine(machine) => Ok(*machine),
-            Contents::Stored { version, body } => read(version, &body),
+            Contents::Stored(stored) => stored.read(),
         }
     }
 }
@@ -56,11 +69,16 @@ impl std::fmt::Debug for PackedMachine {
     }
 }
 
-/// The machine in a version's JSON.
-pub(super) fn read(version: u64, body: &str) -> Result<Machine, serde_json::Error> {
-    let mut machine: Machine = serde_json::from_str(body)?;
-    // One that was stored before interfaces were kept.
-    machine.ensure_interfaces(&NetworkFacts::default());
-    machine.version = version;
-    Ok(machine)
+impl<S: AsRef<str>> Stored<S> {
+    /// The machine.
+    pub(super) fn read(&self) -> Result<Machine, serde_json::Error> {
+        let mut machine: Machine = serde_json::from_str(self.body.as_ref())?;
+        // One that was stored before interfaces were kept.
+        machine.ensure_interfaces(&NetworkFacts::default());
+        if !self.progress.as_ref().is_empty() {
+            serde_json::from_str::<Progress>(self.progress.as_ref())?.swap(&mut machine);
+        }
+        machine.version = self.version;
+        Ok(machine)
+    }
 }

@@ -6,156 +6,20 @@ import json
 import os
 import pathlib
 import signal
-import socket
 import sqlite3
 import statistics
 import subprocess
-import sys
 import tempfile
 import threading
 import time
 import urllib.request
 
-STANDIN = pathlib.Path(__file__).resolve().parent.parent / "standin"
-TICK = os.sysconf("SC_CLK_TCK")
+from measure import counter, cpu, exchange, free_port, measured, message, per_request, resident, sign
+from standin_peer import Postgres, Standin
+
 DIGITS = "34678abcdefghkmnpqrstwxy"
 failed = []
-counter = iter(range(1, 1 << 60))
 turn = iter(range(1 << 60))
-
-
-def free_port():
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
-
-
-def processes(root):
-    """The process and its children."""
-    parents = {}
-    for entry in pathlib.Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                parents[int(entry.name)] = int(
-                    (entry / "stat").read_text().rsplit(")", 1)[1].split()[1]
-                )
-            except (OSError, IndexError):
-                pass
-    found, grown = {root}, True
-    while grown:
-        more = {pid for pid, parent in parents.items() if parent in found} - found
-        found |= more
-        grown = bool(more)
-    return found
-
-
-def cpu(root):
-    total = 0
-    for pid in processes(root):
-        try:
-            rest = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-            # With the threads that ended: utime, stime; of children that were waited for too.
-            total += sum(int(rest[index]) for index in (11, 12, 13, 14))
-        except OSError:
-            pass
-    return total / TICK
-
-
-def resident(root, which="VmRSS"):
-    total = 0
-    for pid in processes(root):
-        try:
-            for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines():
-                if line.startswith(which + ":"):
-                    total += int(line.split()[1])
-        except OSError:
-            pass
-    return total / 1024
-
-
-def sign(key):
-    consumer, token, secret = key.split(":")
-    return (
-        f'OAuth oauth_version="1.0", oauth_signature_method="PLAINTEXT", '
-        f'oauth_consumer_key="{consumer}", oauth_token="{token}", oauth_signature="%26{secret}", '
-        f'oauth_nonce="{os.getpid()}{next(counter):012}", oauth_timestamp="{int(time.time())}"'
-    )
-
-
-def message(method, path, key, body=b""):
-    head = f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n"
-    if key:
-        head += f"Authorization: {sign(key)}\r\n"
-    if body:
-        head += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
-    return head.encode() + b"\r\n" + body
-
-
-def exchange(port, request, keep=False):
-    """Status and, if wanted, the whole answer; a new connection, as cloud-init's."""
-    with socket.create_connection(("127.0.0.1", port), timeout=600) as stream:
-        stream.sendall(request)
-        first = stream.recv(1 << 16)
-        pieces, size = [first], len(first)
-        while piece := stream.recv(1 << 18):
-            size += len(piece)
-            if keep:
-                pieces.append(piece)
-    status = int(first.split(b" ", 2)[1])
-    return status, (b"".join(pieces) if keep else size)
-
-
-def storm(port, make, count, threads=8, expect=(200, 204)):
-    """Sends `count` requests; returns the latencies."""
-    latencies, wrong, lock, left = [], [], threading.Lock(), iter(range(count))
-
-    def work():
-        for number in left:
-            request = make(number)
-            began = time.perf_counter()
-            status, _ = exchange(port, request)
-            took = time.perf_counter() - began
-            with lock:
-                latencies.append(took)
-                if status not in expect:
-                    wrong.append(status)
-
-    class Locked:
-        def __init__(self, inner):
-            self.inner, self.lock = inner, threading.Lock()
-
-        def __iter__(self):
-            return self
-
-        def __next__(self):
-            with self.lock:
-                return next(self.inner)
-
-    left = Locked(left)
-    workers = [threading.Thread(target=work) for _ in range(threads)]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
-    assert not wrong, f"{len(wrong)} unexpected answers, e.g. {wrong[:3]}"
-    return sorted(latencies)
-
-
-def measured(root, work):
-    before = cpu(root)
-    value = work()
-    return cpu(root) - before, value
-
-
-def wait_for(port, path="/healthz"):
-    began = time.perf_counter()
-    while time.perf_counter() - began < 60:
-        try:
-            if exchange(port, message("GET", path, None))[0] < 600:
-                return
-        except OSError:
-            time.sleep(0.005)
-    raise SystemExit(f"nothing listens on port {port}")
 
 
 class Ours:
@@ -181,6 +45,9 @@ class Ours:
             if time.perf_counter() - began > 60:
                 raise SystemExit("maas-server does not start")
         return time.perf_counter() - began
+
+    def cpu(self):
+        return cpu(self.process.pid)
 
     def stop(self, how=signal.SIGTERM):
         self.process.send_signal(how)
@@ -209,10 +76,12 @@ def populate(ours, count):
         columns = [row[1] for row in database.execute("PRAGMA table_info(machine)")]
         rows = database.execute(f"SELECT {', '.join(columns)} FROM machine ORDER BY seq LIMIT 1")
         first = dict(zip(columns, rows.fetchone()))
+        (text,) = database.execute("SELECT body FROM machine_body WHERE system_id = ?",
+                                   [first["system_id"]]).fetchone()
         have = database.execute("SELECT COUNT(*), MAX(seq) FROM machine").fetchone()
         keys = {}
         for number in range(have[0], count):
-            row, body = dict(first), json.loads(first["body"])
+            row, body = dict(first), json.loads(text)
             name = system_id(number)
             secret = f"{number:032}"
             body["system_id"], body["hostname"] = name, f"bench-{number}"
@@ -235,10 +104,12 @@ def populate(ours, count):
                  "block_size": 4096, "tags": ["ssd"], "firmware_version": "HXT7404Q"}
                 for letter in "abcdef"]
             row.update(system_id=name, seq=have[1] + 1 + number, hostname=body["hostname"],
-                       token_key=body["credentials"]["token_key"], body=json.dumps(body), version=1)
+                       token_key=body["credentials"]["token_key"], progress="", version=1)
             database.execute(
                 f"INSERT INTO machine ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})",
                 [row[name] for name in columns])
+            database.execute("INSERT INTO machine_body (system_id, body) VALUES (?, ?)",
+                             [name, json.dumps(body)])
             database.executemany("INSERT INTO machine_mac (mac, system_id) VALUES (?, ?)",
                                  [(mac, name) for mac in macs])
             keys[name] = f"c{number:017}:t{number:017}:{secret}"
@@ -249,7 +120,8 @@ def deploying(ours, name):
     """Puts a machine into Deploying, where status events are kept."""
     with ours.database() as database:
         body = json.loads(
-            database.execute("SELECT body FROM machine WHERE system_id = ?", [name]).fetchone()[0])
+            database.execute("SELECT body FROM machine_body WHERE system_id = ?",
+                             [name]).fetchone()[0])
         far = 4_000_000_000_000_000
         body.update(
             status="deploying", previous_status="allocated", owner="admin",
@@ -258,43 +130,10 @@ def deploying(ours, name):
                         "ephemeral": False, "plan_digest": ""})
         number = 9
         database.execute(
-            "UPDATE machine SET body = ?, status = ?, owner = 'admin', deadline = ?, "
-            "version = version + 1 WHERE system_id = ?", [json.dumps(body), number, far, name])
-
-
-class Standin:
-    def __init__(self, folder):
-        self.folder = folder
-
-    def start(self, views, keys):
-        self.port = free_port()
-        environment = {**os.environ, "STANDIN_DB": str(self.folder / "standin.sqlite"),
-                       "PYTHONPATH": str(STANDIN)}
-        if views is not None:
-            data = self.folder / "fill.json"
-            data.write_text(json.dumps([views, keys]))
-            subprocess.run(
-                [sys.executable, "-c",
-                 f"import json, standin; standin.fill(*json.load(open({str(data)!r})))"],
-                env=environment, check=True)
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "gunicorn", "-w", "1", "-b", f"127.0.0.1:{self.port}",
-             "--log-level", "error", "--keep-alive", "0", "--timeout", "600",
-             "standin:application"], env=environment)
-        wait_for(self.port, "/")
-
-    def grow(self, count):
-        """Starts again with so many machines."""
-        self.stop()
-        environment = {**os.environ, "STANDIN_DB": str(self.folder / "standin.sqlite"),
-                       "PYTHONPATH": str(STANDIN)}
-        subprocess.run([sys.executable, "-c", f"import standin; standin.grow({count})"],
-                       env=environment, check=True)
-        self.start(None, None)
-
-    def stop(self):
-        self.process.terminate()
-        self.process.wait(60)
+            "UPDATE machine SET progress = '', status = ?, owner = 'admin', deadline = ?, "
+            "version = version + 1 WHERE system_id = ?", [number, far, name])
+        database.execute("UPDATE machine_body SET body = ? WHERE system_id = ?",
+                         [json.dumps(body), name])
 
 
 def row(name, what, value, target, good):
@@ -309,9 +148,16 @@ def ratios(ours, theirs):
     return statistics.median(pairs), min(pairs), max(pairs)
 
 
-def per_request(root, port, make, count):
-    seconds, latencies = measured(root, lambda: storm(port, make, count))
-    return seconds / count, latencies
+class Hello:
+    """The bare hyper server."""
+
+    def __init__(self, program):
+        self.process = subprocess.Popen([str(program), "127.0.0.1:0"], stdout=subprocess.PIPE,
+                                        text=True)
+        self.port = int(self.process.stdout.readline().rsplit(":", 1)[1])
+
+    def cpu(self):
+        return cpu(self.process.pid)
 
 
 def main():
@@ -321,13 +167,18 @@ def main():
     words.add_argument("--requests", type=int, default=4000)
     words.add_argument("--machines", type=int, default=1000)
     words.add_argument("--many", type=int, default=10000)
+    words.add_argument("--standin-database", choices=("postgresql", "sqlite"),
+                       default="postgresql" if Postgres.programs() else "sqlite",
+                       help="PostgreSQL where it is installed: MAAS runs on nothing else")
     told = words.parse_args()
     program = str(pathlib.Path(told.program).resolve())
     hello = pathlib.Path(program).parent / "examples" / "hello"
     with tempfile.TemporaryDirectory(prefix="maas-bench-") as folder:
         folder = pathlib.Path(folder)
         (folder / "ours").mkdir()
-        ours, standin = Ours(program, folder / "ours"), Standin(folder)
+        server = Postgres(Postgres.programs()) if told.standin_database == "postgresql" else None
+        print(f"the stand-in's database: {told.standin_database}", flush=True)
+        ours, standin = Ours(program, folder / "ours"), Standin(folder, server)
         ours.start()
         ours.stop()
         ours.command("user", "create", "admin", "--admin", "--password-stdin", text="bench\n")
@@ -359,17 +210,15 @@ def main():
         assert fetch(ours.port, keys[node], path) == fetch(standin.port, keys[node], path)
         mine, theirs, bare, late = [], [], [], []
         if hello.exists():
-            peer = subprocess.Popen([str(hello), "127.0.0.1:0"], stdout=subprocess.PIPE, text=True)
-            hello_port = int(peer.stdout.readline().rsplit(":", 1)[1])
+            peer = Hello(hello)
         for _ in range(told.rounds):
             make = lambda _: message("GET", path, keys[node])  # noqa: E731
-            spent, latencies = per_request(ours.process.pid, ours.port, make, told.requests)
+            spent, latencies = per_request(ours, make, told.requests)
             mine.append(spent)
             late.append(latencies[int(len(latencies) * 0.99)])
-            theirs.append(per_request(standin.process.pid, standin.port, make,
-                                      max(200, told.requests // 10))[0])
+            theirs.append(per_request(standin, make, max(200, told.requests // 10))[0])
             if hello.exists():
-                bare.append(per_request(peer.pid, hello_port, make, told.requests)[0])
+                bare.append(per_request(peer, make, told.requests)[0])
         middle, low, high = ratios(mine, theirs)
         row("B10", "metadata GET, new connection each: stand-in's CPU / ours",
             f"{middle:.1f} ({low:.1f}-{high:.1f}); {statistics.median(mine) * 1e6:.0f} us, p99 "
@@ -378,7 +227,7 @@ def main():
             middle, low, high = ratios(bare, mine)
             row("B10", "metadata GET: our CPU / bare hyper's", f"{middle:.1f} ({low:.1f}-{high:.1f})",
                 "<= 6", middle <= 6)
-            peer.terminate()
+            peer.process.terminate()
         else:
             print("B10   skipped: the bare hyper server was not built (cargo build --example hello)")
 
@@ -398,10 +247,9 @@ def main():
         mine, theirs, rates = [], [], []
         for _ in range(told.rounds):
             began = time.perf_counter()
-            mine.append(per_request(ours.process.pid, ours.port, event, told.requests // 2)[0])
+            mine.append(per_request(ours, event, told.requests // 2)[0])
             rates.append(told.requests // 2 / (time.perf_counter() - began))
-            theirs.append(per_request(standin.process.pid, standin.port, event,
-                                      max(100, told.requests // 20))[0])
+            theirs.append(per_request(standin, event, max(100, told.requests // 20))[0])
         middle, low, high = ratios(mine, theirs)
         row("B11", "status POST, committed before the 204: stand-in's CPU / ours",
             f"{middle:.1f} ({low:.1f}-{high:.1f}); {statistics.median(mine) * 1e6:.0f} us, "
@@ -419,6 +267,8 @@ def main():
             lists(told, ours, standin, key, count)
         ours.stop()
         standin.stop()
+        if server:
+            server.stop()
     if failed:
         raise SystemExit(f"missed: {', '.join(failed)}")
 
@@ -473,15 +323,14 @@ def lists(told, ours, standin, key, count):
     # A large list is long enough to be measured once.
     rounds, repeats = (told.rounds, 4) if count <= 2000 else (min(2, told.rounds), 1)
     before = resident(ours.process.pid)
-    cold, answer = measured(ours.process.pid,
-                            lambda: exchange(ours.port, message("GET", path, key)))
+    cold, answer = measured(ours.cpu, lambda: exchange(ours.port, message("GET", path, key)))
     mine, theirs = [], []
     for _ in range(rounds):
-        spent, _ = measured(ours.process.pid, lambda: [
+        spent, _ = measured(ours.cpu, lambda: [
             exchange(ours.port, message("GET", path, key)) for _ in range(repeats)])
         mine.append(spent / repeats)
-        theirs.append(measured(standin.process.pid,
-                               lambda: exchange(standin.port, message("GET", path, key)))[0])
+        theirs.append(measured(
+            standin.cpu, lambda: exchange(standin.port, message("GET", path, key)))[0])
     growth = resident(ours.process.pid, "VmHWM") - before
     status, size = answer
     assert status == 200

@@ -2,9 +2,23 @@
 
 import json
 import os
+import urllib.parse
 
 import django
 from django.conf import settings
+
+
+
+def database(address):
+    """A SQLite file, or `postgresql://user@/name?host=folder of its socket`."""
+    if not address.startswith("postgresql:"):
+        return {"ENGINE": "django.db.backends.sqlite3", "NAME": address, "CONN_MAX_AGE": None,
+                "OPTIONS": {"init_command": "PRAGMA journal_mode=WAL;PRAGMA synchronous=FULL;"}}
+    parts = urllib.parse.urlsplit(address)
+    return {"ENGINE": "django.db.backends.postgresql", "NAME": parts.path.strip("/"),
+            "USER": parts.username, "HOST": urllib.parse.parse_qs(parts.query)["host"][0],
+            "CONN_MAX_AGE": None}
+
 
 settings.configure(
     DEBUG=False,
@@ -13,14 +27,7 @@ settings.configure(
     ROOT_URLCONF=__name__,
     MIDDLEWARE=[],
     INSTALLED_APPS=[],
-    DATABASES={
-        "default": {
-            "ENGINE": "django.db.backends.sqlite3",
-            "NAME": os.environ["STANDIN_DB"],
-            "CONN_MAX_AGE": None,
-            "OPTIONS": {"init_command": "PRAGMA journal_mode=WAL;PRAGMA synchronous=FULL;"},
-        }
-    },
+    DATABASES={"default": database(os.environ["STANDIN_DB"])},
     DEFAULT_AUTO_FIELD="django.db.models.BigAutoField",
     USE_TZ=True,
 )

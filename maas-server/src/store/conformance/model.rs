@@ -61,6 +61,12 @@ enum Deed {
     Prune {
         before: i64,
     },
+    Progress {
+        machine: u64,
+        behind: u64,
+        deadline: Option<i64>,
+        message: String,
+    },
 }
 
 fn parts() -> impl Strategy<Value = Parts> {
@@ -93,7 +99,11 @@ fn deed() -> impl Strategy<Value = Deed> {
         any::<Vec<u8>>().prop_map(|bytes| AttachmentChange::Set(Secret::new(bytes))),
     ];
     let behind = prop_oneof![4 => Just(0u64), 1 => Just(1)];
+    let progress = (0..4u64, behind.clone(), proptest::option::of(0..100i64), "[a-z]{0,3}");
     prop_oneof![
+        4 => progress.prop_map(|(machine, behind, deadline, message)| Deed::Progress {
+            machine, behind, deadline, message,
+        }),
         4 => (0..4u64, parts(), effects())
             .prop_map(|(machine, parts, effects)| Deed::Add { machine, parts, effects }),
         6 => (0..4u64, behind, parts(), effects(), waiting, plan).prop_map(
@@ -117,12 +127,12 @@ fn build(machine: u64, version: u64, parts: &Parts) -> Machine {
         if parts.hostname == 0 { String::new() } else { format!("host-{}", parts.hostname) };
     built.tags = parts.tags.iter().map(|tag| format!("tag-{tag}")).collect();
     built.status = parts.status;
-    built.deadline = parts.deadline.map(|at| Deadline {
-        since: Timestamp(0),
-        at: Timestamp(at),
-        waiting_for: Waiting::NetworkBoot,
-    });
+    built.deadline = parts.deadline.map(deadline);
     built
+}
+
+fn deadline(at: i64) -> Deadline {
+    Deadline { since: Timestamp(0), at: Timestamp(at), waiting_for: Waiting::NetworkBoot }
 }
 
 /// The kind of an error: which of several duplicates is told first is left open.
@@ -153,8 +163,10 @@ async fn carry_out(store: &dyn Store, step: i64, deed: &Deed) -> String {
             kind(store.add(NewMachine { effects, records, ..NewMachine::new(machine) }).await)
         }
         Deed::Commit { machine, behind, parts, effects, waiting, plan } => {
+            let loaded = store.machine(&SystemId::from_entropy(machine)).await.unwrap();
             let machine = build(machine, version(machine, behind).await, &parts);
             let change = Change {
+                loaded,
                 effects,
                 waiting_effects: waiting,
                 records: vec![record(step, Level::Debug, "changed")],
@@ -162,6 +174,15 @@ async fn carry_out(store: &dyn Store, step: i64, deed: &Deed) -> String {
                 ..Change::new(machine, now)
             };
             kind(store.commit(change).await)
+        }
+        Deed::Progress { machine, behind, deadline: at, message } => {
+            let loaded = store.machine(&SystemId::from_entropy(machine)).await.unwrap();
+            let mut moved = loaded.as_deref().cloned().unwrap_or_else(|| sample(machine));
+            moved.version = moved.version.saturating_sub(behind);
+            moved.deadline = at.map(deadline);
+            moved.last_ping = at.map(Timestamp);
+            moved.status_message = message;
+            kind(store.commit(Change { loaded, ..Change::new(moved, now) }).await)
         }
         Deed::Delete { machine, behind } => {
             let version = version(machine, behind).await;

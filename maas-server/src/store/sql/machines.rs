@@ -1,4 +1,5 @@
-//! Machines: one row with the columns that are searched, the whole machine as JSON beside them.
+//! Machines: one row with the columns that are searched and how far it is, one with the whole
+//! machine as JSON.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -17,10 +18,21 @@ use crate::store::change::{
 };
 use crate::store::error::{AddError, CommitError, Duplicate};
 use crate::store::filter::{MachineFilter, MachineHead, architecture};
-use crate::store::packed::{self, PackedMachine};
+use crate::store::packed::{PackedMachine, Stored};
+use crate::store::progress::Progress;
 
 /// The kind of the numbers that keep machines in the order of their creation.
 const ORDER: &str = "machine";
+
+/// The columns of [`read`] and the machine's number; the JSON only unless it is the version of the
+/// machine that is known already: reading that is most of the work.
+macro_rules! known {
+    () => {
+        "SELECT m.version, CASE WHEN m.seq = $2 AND m.version = $3 THEN NULL \
+         ELSE (SELECT b.body FROM machine_body b WHERE b.system_id = m.system_id) END, \
+         m.progress, m.seq"
+    };
+}
 
 /// What one machine may be found by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -32,27 +44,18 @@ pub(super) enum By {
 }
 
 impl By {
-    /// The machine's version, and its JSON unless it is the version of the machine that is known
-    /// already: reading that is most of the work.
     const fn sql(self) -> &'static str {
         match self {
-            Self::Id => {
-                "SELECT version, CASE WHEN seq = $2 AND version = $3 THEN NULL ELSE body END, seq \
-                 FROM machine WHERE system_id = $1"
-            }
-            Self::Token => {
-                "SELECT version, CASE WHEN seq = $2 AND version = $3 THEN NULL ELSE body END, seq \
-                 FROM machine WHERE token_key = $1"
-            }
-            Self::Mac => {
-                "SELECT m.version, CASE WHEN m.seq = $2 AND m.version = $3 THEN NULL \
-                 ELSE m.body END, m.seq FROM machine_mac a \
-                 JOIN machine m ON m.system_id = a.system_id WHERE a.mac = $1"
-            }
-            Self::Uuid => {
-                "SELECT version, CASE WHEN seq = $2 AND version = $3 THEN NULL ELSE body END, seq \
-                 FROM machine WHERE hardware_uuid = $1 ORDER BY seq LIMIT 1"
-            }
+            Self::Id => concat!(known!(), " FROM machine m WHERE m.system_id = $1"),
+            Self::Token => concat!(known!(), " FROM machine m WHERE m.token_key = $1"),
+            Self::Mac => concat!(
+                known!(),
+                " FROM machine_mac a JOIN machine m ON m.system_id = a.system_id WHERE a.mac = $1"
+            ),
+            Self::Uuid => concat!(
+                known!(),
+                " FROM machine m WHERE m.hardware_uuid = $1 ORDER BY m.seq LIMIT 1"
+            ),
         }
     }
 }
@@ -81,7 +84,7 @@ pub(super) async fn find(
     if row.try_get::<Option<&str>>(1)?.is_none() {
         return Ok(known.map(|known| known.machine));
     }
-    let known = Known { order: row.try_get(2)?, machine: Arc::new(read(&row)?) };
+    let known = Known { order: row.try_get(3)?, machine: Arc::new(read(&row)?) };
     recent.keep(by, &value, &known);
     recent.keep(By::Id, known.machine.system_id.as_str(), &known);
     Ok(Some(known.machine))
@@ -99,7 +102,12 @@ pub(super) fn remember(recent: &Recent, machine: &Arc<Machine>) {
 
 /// The machines that match.
 pub(super) async fn list(pool: &Pool, filter: &MachineFilter) -> Result<Vec<Machine>, Fault> {
-    matching("SELECT version, body FROM machine", filter).fetch(pool, read).await
+    matching(
+        "SELECT version, body, progress FROM machine JOIN machine_body USING (system_id)",
+        filter,
+    )
+    .fetch(pool, read)
+    .await
 }
 
 /// The machines that match, unread.
@@ -108,10 +116,16 @@ pub(super) async fn packed(
     filter: &MachineFilter,
 ) -> Result<Vec<PackedMachine>, Fault> {
     let read = |row: &Row| {
-        let version = u64::try_from(row.try_get::<i64>(1)?)?;
-        Ok(PackedMachine::stored(row.try_get::<&str>(0)?.parse()?, version, row.try_get(2)?))
+        let stored = Stored {
+            version: u64::try_from(row.try_get::<i64>(0)?)?,
+            body: row.try_get(1)?,
+            progress: row.try_get(2)?,
+        };
+        Ok(PackedMachine::stored(row.try_get::<&str>(3)?.parse()?, stored))
     };
-    matching("SELECT system_id, version, body FROM machine", filter).fetch(pool, read).await
+    let select = "SELECT version, body, progress, system_id \
+                  FROM machine JOIN machine_body USING (system_id)";
+    matching(select, filter).fetch(pool, read).await
 }
 
 /// Ids, versions and owners of the machines that match.
@@ -162,11 +176,14 @@ pub(super) async fn past_deadline(
     now: Timestamp,
     limit: u32,
 ) -> Result<Vec<Machine>, Fault> {
-    query("SELECT version, body FROM machine WHERE deadline <= $1 ORDER BY deadline, seq LIMIT $2")
-        .bind(now.0)
-        .bind(i64::from(limit))
-        .read_all(pool, read)
-        .await
+    query(
+        "SELECT version, body, progress FROM machine JOIN machine_body USING (system_id) \
+         WHERE deadline <= $1 ORDER BY deadline, seq LIMIT $2",
+    )
+    .bind(now.0)
+    .bind(i64::from(limit))
+    .read_all(pool, read)
+    .await
 }
 
 /// An attachment of a machine.
@@ -189,14 +206,19 @@ pub(super) async fn add(connection: &mut Connection, new: NewMachine) -> Worked<
     let order = documents::next_ids(connection, ORDER, 1).await?;
     let insert = query(
         "INSERT INTO machine (system_id, hostname, status, owner, pool, zone, arch, architecture, \
-         agent_name, hardware_uuid, token_key, deadline, body, seq, version) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, 1) \
+         agent_name, hardware_uuid, token_key, deadline, seq, version) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, 1) \
          ON CONFLICT DO NOTHING",
     );
-    let inserted = columns(insert, &machine)?.bind(number(order)).execute(&mut *connection).await?;
+    let inserted = columns(insert, &machine).bind(number(order)).execute(&mut *connection).await?;
     if inserted == 0 {
         return Ok(Err(present(connection, machine).await?.into()));
     }
+    query("INSERT INTO machine_body (system_id, body) VALUES ($1, $2)")
+        .bind(machine.system_id.as_str())
+        .bind(serde_json::to_string(&machine)?)
+        .execute(&mut *connection)
+        .await?;
     if let Err(duplicate) = addresses(connection, &machine).await? {
         return Ok(Err(duplicate.into()));
     }
@@ -243,34 +265,49 @@ pub(super) async fn commit(
         user_data,
     } = change;
     let expected = machine.version;
-    machine.version = expected.saturating_add(1);
-    machine.updated = now;
     // The row is the one that was loaded, or the version is not the same.
     let loaded = loaded.filter(|loaded| loaded.version == expected);
-    let update = if loaded.as_ref().is_some_and(|loaded| searched(loaded) == searched(&machine)) {
+    let only_progressed =
+        loaded.as_ref().is_some_and(|loaded| Progress::is_all_that_changed(loaded, &mut machine));
+    machine.version = expected.saturating_add(1);
+    machine.updated = now;
+    let progress = if only_progressed {
+        serde_json::to_string(&Progress::of(&machine))?
+    } else {
+        String::new()
+    };
+    let update = if only_progressed
+        || loaded.as_ref().is_some_and(|loaded| searched(loaded) == searched(&machine))
+    {
         query(
-            "UPDATE machine SET deadline = $2, body = $3, version = version + 1 \
+            "UPDATE machine SET deadline = $2, progress = $3, version = version + 1 \
              WHERE system_id = $1 AND version = $4",
         )
         .bind(machine.system_id.as_str())
         .bind(deadline(&machine))
-        .bind(serde_json::to_string(&machine)?)
     } else {
         let update = query(
             "UPDATE machine SET hostname = $2, status = $3, owner = $4, pool = $5, zone = $6, \
              arch = $7, architecture = $8, agent_name = $9, hardware_uuid = $10, token_key = $11, \
-             deadline = $12, body = $13, version = version + 1 \
+             deadline = $12, progress = $13, version = version + 1 \
              WHERE system_id = $1 AND version = $14",
         );
-        columns(update, &machine)?
+        columns(update, &machine)
     };
-    match update.bind(number(expected)).execute(&mut *connection).await {
+    match update.bind(progress).bind(number(expected)).execute(&mut *connection).await {
         Ok(1) => {}
         Ok(_) => return Ok(Err(missed(connection, machine.system_id, expected).await?)),
         Err(error) if names_hostname(&error) => {
             return Ok(Err(Duplicate::Hostname { hostname: machine.hostname }.into()));
         }
         Err(error) => return Err(error.into()),
+    }
+    if !only_progressed {
+        query("UPDATE machine_body SET body = $2 WHERE system_id = $1")
+            .bind(machine.system_id.as_str())
+            .bind(serde_json::to_string(&machine)?)
+            .execute(&mut *connection)
+            .await?;
     }
     let same_addresses = loaded.is_some_and(|loaded| {
         loaded.mac_addresses == machine.mac_addresses && loaded.tags == machine.tags
@@ -349,11 +386,11 @@ fn searched(machine: &Machine) -> [Value<'_>; 10] {
     ]
 }
 
-/// Binds `$1` to `$13`.
-fn columns<'q>(query: Query<'q>, machine: &'q Machine) -> Result<Query<'q>, Fault> {
+/// Binds `$1` to `$12`.
+fn columns<'q>(query: Query<'q>, machine: &'q Machine) -> Query<'q> {
     let query = query.bind(machine.system_id.as_str());
     let query = searched(machine).into_iter().fold(query, Query::bind);
-    Ok(query.bind(deadline(machine)).bind(serde_json::to_string(machine)?))
+    query.bind(deadline(machine))
 }
 
 fn deadline(machine: &Machine) -> Option<i64> {
@@ -478,7 +515,9 @@ async fn attach(
     Ok(())
 }
 
-/// A machine from `version, body`.
+/// A machine from `version, body, progress`.
 fn read(row: &Row) -> Result<Machine, Fault> {
-    Ok(packed::read(u64::try_from(row.try_get::<i64>(0)?)?, row.try_get(1)?)?)
+    let version = u64::try_from(row.try_get::<i64>(0)?)?;
+    let (body, progress) = (row.try_get::<&str>(1)?, row.try_get::<&str>(2)?);
+    Ok(Stored { version, body, progress }.read()?)
 }

@@ -6,7 +6,11 @@ use super::db::{Connection, query};
 
 /// The steps: number `n` leads from version `n - 1` to version `n`. A step that was released is
 /// never edited.
-const STEPS: &[&str] = &[include_str!("migrations/1.sql"), include_str!("migrations/2.sql")];
+const STEPS: &[&str] = &[
+    include_str!("migrations/1.sql"),
+    include_str!("migrations/2.sql"),
+    include_str!("migrations/3.sql"),
+];
 
 /// Serialises servers that start together on PostgreSQL; any constant number does.
 const ADVISORY_LOCK: &str = "SELECT pg_advisory_xact_lock(7381202611)";
@@ -45,15 +49,28 @@ pub(super) async fn migrate(
         return Ok(Standing::Newer { found });
     }
     for (version, step) in (1u64..).zip(STEPS).skip(usize::try_from(found)?) {
-        let text = step
-            .replace("{BYTES}", dialect.bytes())
-            .replace("{COUNTED}", dialect.counted())
-            .replace("{CLUSTERED}", dialect.clustered());
-        connection.execute_all(text).await?;
+        connection.execute_all(text(step, dialect)).await?;
         query("INSERT INTO schema_version (version) VALUES ($1)")
             .bind(i64::try_from(version)?)
             .execute(connection)
             .await?;
     }
     Ok(Standing::Current)
+}
+
+/// A step in the words of a database.
+fn text(step: &str, dialect: Dialect) -> String {
+    step.replace("{BYTES}", dialect.bytes())
+        .replace("{COUNTED}", dialect.counted())
+        .replace("{CLUSTERED}", dialect.clustered())
+}
+
+/// Everything up to a version, for tests that begin with an older one.
+#[cfg(test)]
+pub(super) fn up_to(version: usize, dialect: Dialect) -> String {
+    let steps: String = STEPS.iter().take(version).map(|step| text(step, dialect)).collect();
+    format!(
+        "CREATE TABLE schema_version (version BIGINT NOT NULL); {steps} \
+         INSERT INTO schema_version (version) VALUES ({version});"
+    )
 }

@@ -9,6 +9,7 @@ use maas_core::secret::Secret;
 use maas_core::time::Timestamp;
 
 use crate::store::conformance::sample;
+use crate::store::sql::address::Dialect;
 use crate::store::sql::db::query;
 use crate::store::sql::schema;
 use crate::store::{
@@ -90,6 +91,38 @@ async fn a_database_of_a_newer_program_is_refused_and_left_alone() {
         assert_eq!((database.as_str(), *found), (file.to_str().unwrap(), 999));
         assert_eq!(*known, schema::VERSION);
     }
+}
+
+#[tokio::test]
+async fn a_machine_that_an_older_program_stored_is_the_same_afterwards() {
+    let (_directory, file) = file();
+    let mut machine = sample(1);
+    machine.version = 7;
+    let old = rusqlite::Connection::open(&file).unwrap();
+    old.execute_batch(&schema::up_to(2, Dialect::Sqlite)).unwrap();
+    old.execute(
+        "INSERT INTO machine (system_id, seq, version, hostname, status, pool, zone, arch, \
+         architecture, agent_name, token_key, body) VALUES (?, 3, 7, ?, 0, '', '', '', '', '', ?, ?)",
+        [
+            machine.system_id.as_str(),
+            &machine.hostname,
+            &machine.credentials.token_key,
+            &serde_json::to_string(&machine).unwrap(),
+        ],
+    )
+    .unwrap();
+    drop(old);
+    let store = SqlStore::sqlite(&file).await.unwrap();
+    let found = store.machine(&machine.system_id).await.unwrap().unwrap();
+    assert_eq!(*found, machine);
+    let mut moved = machine.clone();
+    moved.status_message = "moving".to_owned();
+    let change = Change { loaded: Some(found), ..Change::new(moved, Timestamp(5)) };
+    let committed = store.commit(change).await.unwrap();
+    assert_eq!((committed.version, committed.status_message.as_str()), (8, "moving"));
+    store.close().await.unwrap();
+    let store = SqlStore::sqlite(&file).await.unwrap();
+    assert_eq!(store.machine(&machine.system_id).await.unwrap(), Some(committed));
 }
 
 #[tokio::test]
