@@ -229,7 +229,7 @@ fn machine(
         boot_mac: boot_mac.map(|mac| mac.to_string()),
         ..Default::default()
     };
-    machine.configuration = description.configuration;
+    machine.configuration = description.configuration.into();
     let block_devices = description
         .disks
         .into_iter()

@@ -20,6 +20,7 @@ pub mod ipam;
 pub mod machine;
 pub mod runner;
 pub mod secret;
+pub mod shared;
 pub mod storage;
 pub mod template;
 pub mod tftp;

@@ -68,7 +68,7 @@ pub(crate) async fn plan(
         options.network = to_network(machine, &region.networks().await?.places);
     }
     preseeds::apply(region, machine, &mut options).await?;
-    let facts = Facts::from(&machine.hardware);
+    let facts = Facts::from(&*machine.hardware);
     let images = region.images.current();
     DeploymentPlan::new(machine, &facts, &images, &options, endpoints).map_err(refused)
 }

@@ -81,7 +81,7 @@ pub(crate) fn plan(images: &Resources) -> DeploymentPlan {
     let mut machine = machine(1);
     machine.status = maas_core::machine::Status::Allocated;
     machine.owner = Some("alice".to_owned());
-    let facts = Facts::from(&machine.hardware);
+    let facts = Facts::from(&*machine.hardware);
     let endpoints = Endpoints::new("127.0.0.1".to_owned());
     DeploymentPlan::new(&machine, &facts, images, &options, &endpoints).unwrap()
 }

@@ -42,6 +42,7 @@ use interface::{Interfaces, NetworkFacts};
 use crate::commission::result::ScriptRun;
 use crate::id::SystemId;
 use crate::secret::Secret;
+use crate::shared::Shared;
 use crate::time::Timestamp;
 
 /// Everything that is known of one machine: one row, one writer, one version.
@@ -108,22 +109,22 @@ pub struct Machine {
     /// When a machine in a transient status was last heard from.
     pub last_ping: Option<Timestamp>,
     /// The scripts of its newest runs, one set per type; outputs are stored apart by run id.
-    pub scripts: Vec<ScriptRun>,
+    pub scripts: Shared<Vec<ScriptRun>>,
     /// The newest line of its history that is not detail (`status_message`).
     #[serde(default)]
     pub status_message: String,
     /// What commissioning found; empty before.
     #[serde(default)]
-    pub hardware: Hardware,
+    pub hardware: Shared<Hardware>,
     /// Its network interfaces and how each is configured.
     #[serde(default)]
-    pub interfaces: Interfaces,
+    pub interfaces: Shared<Interfaces>,
     /// Whether the commissioning that runs keeps their configuration (`skip_networking`).
     #[serde(default)]
     pub skip_networking: bool,
     /// What the user decides about it before it is deployed.
     #[serde(default)]
-    pub configuration: crate::deploy::Configuration,
+    pub configuration: Shared<crate::deploy::Configuration>,
     /// What is deployed or being deployed; `None` again after release.
     pub deployment: Option<DeploymentSummary>,
 
@@ -231,12 +232,13 @@ impl Machine {
         if hardware.is_virtual {
             self.tags.insert("virtual".to_owned());
         }
-        self.hardware = hardware.clone();
+        self.hardware = hardware.clone().into();
         self.interfaces = if self.skip_networking {
             self.interfaces.refreshed(self.known_cards(), places)
         } else {
             self.interfaces.rebuilt(self.known_cards(), places)
-        };
+        }
+        .into();
     }
 
     fn known_cards(&self) -> Known<'_> {
@@ -251,14 +253,14 @@ impl Machine {
     /// machine was added, or stored by a version that did not keep them.
     pub fn ensure_interfaces(&mut self, places: &NetworkFacts) {
         if self.interfaces.is_unborn() {
-            self.interfaces = self.interfaces.rebuilt(self.known_cards(), places);
+            self.interfaces = self.interfaces.rebuilt(self.known_cards(), places).into();
         }
     }
 
     /// Adds cards that it told of itself when it was seen again.
     pub fn add_macs(&mut self, macs: impl IntoIterator<Item = String>, networks: &NetworkFacts) {
         self.mac_addresses.extend(macs);
-        self.interfaces = self.interfaces.refreshed(self.known_cards(), networks);
+        self.interfaces = self.interfaces.refreshed(self.known_cards(), networks).into();
     }
 
     /// Changes one interface; returns the number of the one that the change is about.
@@ -280,7 +282,7 @@ impl Machine {
         let has: BTreeSet<String> = after.macs().map(|mac| mac.to_string()).collect();
         self.mac_addresses.retain(|mac| has.contains(mac) || !had.contains(mac));
         self.mac_addresses.extend(has);
-        self.interfaces = after;
+        self.interfaces = after.into();
         Ok(id)
     }
 
@@ -294,7 +296,7 @@ impl Machine {
             return Err(interface::Refusal::CannotRestore);
         }
         self.configuration.network = None;
-        self.interfaces = self.interfaces.rebuilt(self.known_cards(), places);
+        self.interfaces = self.interfaces.rebuilt(self.known_cards(), places).into();
         Ok(())
     }
 }

@@ -6,11 +6,11 @@ use std::str::FromStr;
 
 use maas_netconfig::Mac;
 
-use super::hardware::Hardware;
-use super::interface::{Interfaces, NetworkFacts};
+use super::interface::NetworkFacts;
 use super::{Architecture, BootFacts, Machine, NodeCredentials, Power, PowerState, Status};
 use crate::id::SystemId;
 use crate::secret::Secret;
+use crate::shared::Shared;
 use crate::time::Timestamp;
 
 /// The most MAC addresses that one machine may be added with.
@@ -170,10 +170,10 @@ impl Machine {
             enlisting: false,
             enable_ssh: false,
             last_ping: None,
-            scripts: Vec::new(),
+            scripts: Shared::default(),
             status_message: String::new(),
-            hardware: Hardware::default(),
-            interfaces: Interfaces::default(),
+            hardware: Shared::default(),
+            interfaces: Shared::default(),
             skip_networking: false,
             deployment: None,
             power: Power {
@@ -182,7 +182,7 @@ impl Machine {
                 state: PowerState::Unknown,
             },
             boot: BootFacts::default(),
-            configuration: crate::deploy::Configuration::default(),
+            configuration: Shared::default(),
             credentials: new.credentials,
         };
         machine.ensure_interfaces(&NetworkFacts::default());

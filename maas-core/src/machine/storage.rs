@@ -123,7 +123,7 @@ impl Machine {
     }
 
     fn lay_out(&self, request: &LayoutRequest) -> Result<Storage, LayoutRefusal> {
-        let devices = Facts::from(&self.hardware).block_devices;
+        let devices = Facts::from(&*self.hardware).block_devices;
         let boot = self.configuration.boot_disk.as_deref();
         // A disk that is not there any more cannot be booted from.
         let boot = boot.filter(|name| devices.iter().any(|device| device.name == *name));
@@ -140,7 +140,7 @@ impl Machine {
     }
 
     fn blank(&self) -> Storage {
-        let devices = Facts::from(&self.hardware).block_devices;
+        let devices = Facts::from(&*self.hardware).block_devices;
         let chosen = self.configuration.boot_disk.as_ref();
         let boot = devices.iter().position(|device| Some(&device.name) == chosen).unwrap_or(0);
         let disks = devices

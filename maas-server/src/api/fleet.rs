@@ -196,7 +196,7 @@ fn copy(
     if storage && to.disks.len() < from.disks.len() {
         return Err(format!("Machine {id} has fewer disks than the source."));
     }
-    let mut copied = source.configuration.clone();
+    let mut copied = source.configuration.clone().into_inner();
     if let Some(network) = copied.network.as_mut().filter(|_| interfaces) {
         // A network names its cards by their addresses, and those are the source's.
         let mut text = serde_json::to_string(network).map_err(|error| error.to_string())?;

@@ -9,6 +9,7 @@ use maas_core::machine::lifecycle;
 use maas_core::machine::{
     Actor, Context, Effect, Event, Machine, PowerState, Record, Refusal, Status,
 };
+use maas_core::shared::Shared;
 
 use super::Region;
 use crate::clock;
@@ -36,7 +37,7 @@ pub struct Extras {
     /// What commissioning found.
     pub hardware: Option<Box<Hardware>>,
     /// The interfaces with the addresses that were claimed for them.
-    pub interfaces: Option<Interfaces>,
+    pub interfaces: Option<Shared<Interfaces>>,
     /// Whether storage layout and edits are forgotten, as by a commissioning.
     pub forget_storage: bool,
 }

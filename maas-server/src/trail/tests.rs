@@ -11,7 +11,7 @@ fn report(origin: &str, name: &str, phase: ReportPhase) -> Report {
 fn deploying(run_id: u64) -> Machine {
     let mut machine = machine(1);
     machine.status = Status::Deploying;
-    machine.scripts = vec![script_run(run_id, "50-curtin-install", ScriptType::Deployment)];
+    machine.scripts = vec![script_run(run_id, "50-curtin-install", ScriptType::Deployment)].into();
     machine
 }
 

@@ -31,7 +31,7 @@ impl Victim {
             // It has netbooted: what it says counts.
             machine.last_step =
                 Some(Step { at: clock::now(), what: "firmware: netboot".to_owned() });
-            machine.scripts = vec![waiting_run()];
+            machine.scripts = vec![waiting_run()].into();
         });
         let key = node_key(&machine);
         Self { running, machine, key }

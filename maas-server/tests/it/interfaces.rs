@@ -44,7 +44,7 @@ fn add(running: &Running, number: u32, cards: Vec<Interface>) -> Machine {
         new.hardware = machine.hardware.clone();
         new.mac_addresses = macs;
         new.power.driver = "manual".to_owned();
-        new.interfaces = Interfaces::default();
+        new.interfaces = Interfaces::default().into();
         new.ensure_interfaces(&NetworkFacts::default());
     })
 }
@@ -235,7 +235,7 @@ fn who_may_not_edit_is_told_so_and_states_that_forbid_it_are_409() {
     let bare = |machine: &mut Machine| {
         machine.status = maas_core::machine::Status::Deployed;
         machine.mac_addresses = ["52:54:00:40:01:02".to_owned()].into();
-        machine.interfaces = Interfaces::default();
+        machine.interfaces = Interfaces::default().into();
         machine.ensure_interfaces(&NetworkFacts::default());
     };
     let deployed = running.add_machine(bare).system_id.to_string();

@@ -501,7 +501,7 @@ fn what_was_stored_before_interfaces_were_still_loads() {
 fn a_network_given_as_a_whole_locks_the_interfaces_until_it_is_taken_back() {
     let mut machine = crate::machine::lifecycle::tests::machine();
     machine.mac_addresses = [mac(1).to_string()].into();
-    machine.interfaces = Interfaces::default();
+    machine.interfaces = Interfaces::default().into();
     machine.ensure_interfaces(&networks());
     machine.status = Status::Ready;
     machine.configuration.network = Some(maas_netconfig::Network::default());

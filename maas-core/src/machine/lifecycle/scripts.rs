@@ -79,7 +79,7 @@ pub(super) fn any(machine: &Machine, script_type: ScriptType) -> bool {
 pub(super) fn end_unfinished(change: &mut Change<'_>, running: ScriptStatus) {
     let now = change.now();
     let current = running_type(change.machine.status);
-    for run in &mut change.machine.scripts {
+    for run in change.machine.scripts.iter_mut() {
         // A failing commissioning run takes the tests that should have followed with it.
         let concerned = Some(run.script_type) == current
             || (current == Some(ScriptType::Commissioning)

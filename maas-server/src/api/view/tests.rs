@@ -252,7 +252,7 @@ fn complete() -> Machine {
         ..Settings::default()
     });
     let ready = Node::Machine(Status::Ready);
-    machine.interfaces = machine.interfaces.edit(&bridge, ready, &facts).unwrap().0;
+    machine.interfaces = machine.interfaces.edit(&bridge, ready, &facts).unwrap().0.into();
     machine
 }
 
@@ -265,7 +265,7 @@ fn a_machine_of_which_nothing_is_known_has_every_key() {
     assert_eq!(view["osystem"], "");
     let mut bare = machine(2);
     bare.mac_addresses.clear();
-    bare.interfaces = Interfaces::default();
+    bare.interfaces = Interfaces::default().into();
     assert!(check_machine(&bare)["boot_interface"].is_null());
 }
 

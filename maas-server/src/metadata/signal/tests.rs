@@ -145,7 +145,8 @@ fn a_refused_resources_document_fails_the_script_and_says_why() {
 #[test]
 fn the_script_is_found_by_number_by_name_or_by_its_file() {
     let mut machine = machine(1);
-    machine.scripts = vec![run(7, "one", ScriptType::Testing), run(8, "two", ScriptType::Testing)];
+    machine.scripts =
+        vec![run(7, "one", ScriptType::Testing), run(8, "two", ScriptType::Testing)].into();
     let found = |fields: &Fields| {
         let about = about(fields, SignalStatus::Working, &machine).unwrap()?;
         run_of(&machine, &about).map(|run| run.id)
@@ -205,7 +206,7 @@ proptest! {
     #[test]
     fn no_signal_makes_it_panic(name in "[a-z.]{0,8}", content in "\\PC{0,40}", exit in "[0-9-]{0,12}") {
         let mut machine = machine(1);
-        machine.scripts = vec![run(7, "one", ScriptType::Testing)];
+        machine.scripts = vec![run(7, "one", ScriptType::Testing)].into();
         let mut fields = files(&[(&name, content.as_bytes())]);
         fields.push_text("exit_status", exit);
         fields.push_text("power_type", content.clone());

@@ -47,7 +47,8 @@ fn attachments_go_to_the_run_that_the_status_is_about() {
         run(1, "c", ScriptType::Commissioning),
         run(2, "t", ScriptType::Testing),
         run(3, "d", ScriptType::Deployment),
-    ];
+    ]
+    .into();
     let message = message(json!({"files": [
         {"path": "/tmp/install.log", "encoding": "base64", "content": "bG9n\n"},
         {"path": "/root/other.log", "content": "later"},
