@@ -68,7 +68,8 @@ pub fn letters_and_digits(length: usize) -> Result<String, EntropyError> {
     // 248 is the largest multiple of 62 in a byte: what lies above would favour the first digits.
     const FAIR: u8 = 248;
     let mut text = String::with_capacity(length);
-    let mut bytes = [0; 64];
+    // Enough for a machine's credentials at once, nearly always.
+    let mut bytes = [0; 96];
     while text.len() < length {
         fill(&mut bytes)?;
         let digits = bytes
@@ -104,7 +105,11 @@ pub fn token_secret() -> Result<Secret<String>, EntropyError> {
 ///
 /// [`EntropyError::Unavailable`].
 pub fn node_credentials() -> Result<NodeCredentials, EntropyError> {
-    Ok(NodeCredentials { consumer_key: key()?, token_key: key()?, token_secret: token_secret()? })
+    // In one: every decision on a machine is lent some.
+    let mut consumer_key = letters_and_digits(2 * KEY_LENGTH + SECRET_LENGTH)?;
+    let token_secret = Secret::new(consumer_key.split_off(2 * KEY_LENGTH));
+    let token_key = consumer_key.split_off(KEY_LENGTH);
+    Ok(NodeCredentials { consumer_key, token_key, token_secret })
 }
 
 /// The hash of a password as a PHC string (argon2id with a fresh salt).

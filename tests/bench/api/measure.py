@@ -92,7 +92,7 @@ def exchange(port, request, keep=False):
     return status, (b"".join(pieces) if keep else size)
 
 
-def storm(port, make, count, threads=8, expect=(200, 204)):
+def storm(port, make, count, threads=16, expect=(200, 204)):
     """Sends `count` requests; returns the latencies."""
     latencies, wrong, lock, left = [], [], threading.Lock(), iter(range(count))
 

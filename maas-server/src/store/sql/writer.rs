@@ -7,7 +7,7 @@ use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use tokio::sync::{mpsc, oneshot};
@@ -21,9 +21,8 @@ use crate::store::error::Cause;
 /// Work that waits; more callers wait for a place.
 const QUEUE: usize = 1024;
 
-/// How long work waits for other work when there was more of it a moment ago. Far less than a disk
-/// takes that has to turn.
-const GATHER: Duration = Duration::from_micros(400);
+/// The longest that work waits for other work when there was more of it a moment ago.
+const GATHER: Duration = Duration::from_millis(1);
 
 /// The queue's end that callers hold, and the end of the thread behind it.
 pub(super) struct Writer {
@@ -177,12 +176,13 @@ fn serve(
 ) {
     let mut connection = Some(connection);
     let mut batch = Vec::with_capacity(limit);
-    let mut last = 1;
+    let (mut last, mut took) = (1, Duration::ZERO);
     while queue.blocking_recv_many(&mut batch, limit) > 0 {
         // Those whose work shared the last commit have been answered just now: they will soon ask
-        // again, and a commit for each costs far more than one for all.
+        // again, and a commit for each costs far more than one for all. Half of a commit's time is
+        // soon won back.
         if batch.len() < last {
-            std::thread::sleep(GATHER);
+            std::thread::sleep(GATHER.min(took / 2));
             while batch.len() < limit
                 && let Ok(job) = queue.try_recv()
             {
@@ -190,6 +190,7 @@ fn serve(
             }
         }
         last = batch.len();
+        let began = Instant::now();
         let committed = match &mut connection {
             Some(open) => commit(open, &mut batch),
             None => match file::Connection::open(file) {
@@ -197,6 +198,7 @@ fn serve(
                 Err(fault) => Err(fault),
             },
         };
+        took = began.elapsed();
         let failed = committed.err().map(|fault| Cause::of(&*fault));
         if let Some(cause) = &failed {
             tracing::warn!(database = %file.display(), %cause, "the database refused a commit");
