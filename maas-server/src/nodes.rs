@@ -14,7 +14,7 @@ use crate::devices::Device;
 use crate::http::{Problem, Request};
 use crate::networks::Snapshot;
 use crate::region::{ApplyError, Region};
-use crate::store::{DocumentError, Stored};
+use crate::store::{DocumentError, MachineFilter, Stored};
 
 /// What a client is told when a node is not there or not for it to see.
 pub(crate) const NO_NODE: &str = "No Node matches the given query.";
@@ -159,6 +159,55 @@ pub(crate) async fn change(
         Err(ApplyError::Busy(node.system_id().clone()).into())
     });
     work.await.map_err(Problem::internal)?
+}
+
+/// The interfaces of all nodes that are plugged into these VLANs or carry their tags, in words.
+pub(crate) async fn connected_to(region: &Region, vlans: &[u64]) -> Result<Vec<String>, Problem> {
+    let machines = region.store.machines(&MachineFilter::all()).await.map_err(Problem::internal)?;
+    let devices = region.store.list::<Device>().await.map_err(Problem::internal)?;
+    let machines = machines.iter().map(|it| (&*it.interfaces, it.hostname.as_str()));
+    let devices = devices.iter().map(|it| (&it.value.interfaces, it.value.hostname.as_str()));
+    let on_node = |(interfaces, host): (&Interfaces, &str)| -> Vec<String> {
+        let here = interfaces.iter().filter(|it| it.vlan.is_some_and(|id| vlans.contains(&id)));
+        here.map(|it| format!("{} ({}) on {host}", it.name, it.kind.word())).collect()
+    };
+    Ok(machines.chain(devices).flat_map(on_node).collect())
+}
+
+/// Lets the interfaces of all nodes leave a VLAN that was deleted.
+pub(crate) async fn leave_vlan(
+    region: &Region,
+    vlan: u64,
+    instead: Option<u64>,
+) -> Result<(), Problem> {
+    let machines = region.store.machines(&MachineFilter::all()).await;
+    for mut machine in machines.map_err(Problem::internal)? {
+        if machine.interfaces.leave_vlan(vlan, instead) {
+            let left = region.edit::<ApplyError>(&machine.system_id, |machine| {
+                machine.interfaces.leave_vlan(vlan, instead);
+                Ok(Vec::new())
+            });
+            match left.await {
+                Ok(_) | Err(ApplyError::NotFound(_)) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+    for mut device in region.store.list::<Device>().await.map_err(Problem::internal)? {
+        while device.value.interfaces.leave_vlan(vlan, instead) {
+            let id = device.id;
+            match region.store.update(device).await {
+                Ok(_) | Err(DocumentError::Gone { .. }) => break,
+                Err(DocumentError::Conflict { .. }) => {
+                    let newer = region.store.find::<Device>(id).await.map_err(Problem::internal)?;
+                    let Some(newer) = newer else { break };
+                    device = newer;
+                }
+                Err(error) => return Err(Problem::internal(error)),
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Stores the changed interfaces; `None` when the node is no longer as the change was made for.

@@ -449,6 +449,49 @@ fn as_user(running: &Running, key: &Key, call: Call) -> Answer {
 }
 
 #[test]
+fn interfaces_follow_a_deleted_vlan_and_hold_their_fabric() {
+    let running = Running::empty();
+    let machine = add(&running, 1, vec![card("eth0", "52:54:00:71:00:01", None)]);
+    let tagged = vlan(&running, 71, 1500);
+    let root = format!("nodes/{}/interfaces/", machine.system_id);
+    let card = interface(&running.read(&root), "eth0")["id"].to_string();
+    let fields = [("parent", card.as_str()), ("vlan", &tagged.to_string())];
+    running.post(&format!("{root}?op=create_vlan"), &fields).ok();
+    let device = [("mac_addresses", "52:54:00:71:01:01"), ("hostname", "switch")];
+    let device = running.post("devices/", &device).ok().json();
+    let ports = format!("nodes/{}/interfaces/", device["system_id"].as_str().unwrap());
+    let port = running.read(&ports)[0]["id"].to_string();
+    let plug = |vlan: &str| {
+        let call = Call::new("PUT", format!("/MAAS/api/2.0/{ports}{port}/"));
+        let call = call.header("Content-Type", "application/x-www-form-urlencoded");
+        let call = call.body(format!("vlan={vlan}"));
+        call.signed(&running.admin).send(running.region).ok();
+    };
+    plug(&tagged.to_string());
+    assert_eq!(interface(&running.read(&root), "eth0.71")["vlan"]["id"], tagged);
+    assert_eq!(running.read(&ports)[0]["vlan"]["id"], tagged);
+
+    let gone = Call::new("DELETE", format!("/MAAS/api/2.0/vlans/{tagged}/"));
+    assert_eq!(gone.signed(&running.admin).send(running.region).status, 204);
+    let left = running.read(&root);
+    assert_eq!(left.as_array().unwrap().len(), 1, "{left}");
+    assert_eq!(running.read(&ports)[0]["vlan"]["id"], 5001);
+
+    let fabric = running.post("fabrics/", &[("name", "apart")]).ok().json();
+    let there = fabric["vlans"][0]["id"].to_string();
+    plug(&there);
+    let remove = || {
+        let call = Call::new("DELETE", "/MAAS/api/2.0/fabrics/apart/");
+        call.signed(&running.admin).send(running.region)
+    };
+    let refused = remove();
+    assert_eq!(refused.status, 409, "{}", refused.text());
+    assert!(refused.text().contains("(physical) on switch"), "{}", refused.text());
+    plug("5001");
+    assert_eq!(remove().status, 204);
+}
+
+#[test]
 fn devices_belong_to_their_creators_and_go_with_their_machine() {
     let running = Running::empty();
     let (ann, ben) = (running.user("ann", Role::User), running.user("ben", Role::User));

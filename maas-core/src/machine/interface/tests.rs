@@ -330,6 +330,21 @@ fn members_of_a_bond_are_cards_of_one_vlan() {
 }
 
 #[test]
+fn interfaces_follow_a_vlan_that_is_deleted() {
+    let it = three();
+    let second = id(&it, "ens2");
+    let with = done(&it, &vlan(second, 2));
+    let mut left = with.clone();
+    assert!(!left.leave_vlan(3, Some(1)));
+    assert_eq!(left, with);
+    assert!(left.leave_vlan(2, Some(1)));
+    assert!(left.by_name("ens2.10").is_none());
+    assert_eq!(left.by_id(second).unwrap().vlan, Some(1));
+    assert!(left.leave_vlan(1, Some(4)));
+    assert!(left.iter().all(|interface| interface.vlan == Some(4)));
+}
+
+#[test]
 fn a_vlan_interface_carries_a_tag_of_its_parents_fabric_once() {
     let it = three();
     let second = id(&it, "ens2");

@@ -9,6 +9,7 @@ use super::{change, missing, networks, set_filled, set_text};
 use crate::http::{
     Access, Fields, Operation, Param, Problem, Reply, Request, delete, get, post, put,
 };
+use crate::nodes;
 use crate::region::Region;
 
 const FABRICS: &str = "/MAAS/api/2.0/fabrics/";
@@ -69,8 +70,18 @@ async fn update(region: Arc<Region>, request: Request) -> Result<Reply, Problem>
 }
 
 async fn remove(region: Arc<Region>, request: Request) -> Result<Reply, Problem> {
+    let networks = networks(&region).await?;
+    let fabric = find(&networks, &request)?;
+    let vlans: Vec<u64> = networks.vlans_of(fabric).map(|(id, _)| id).collect();
+    let connected = nodes::connected_to(&region, &vlans).await?;
     change(&region, |networks| {
         let id = find(networks, &request)?;
+        if !connected.is_empty() {
+            return Err(Problem::Conflict(format!(
+                "Can't delete fabric; the following interfaces are still connected: {}",
+                connected.join(", ")
+            )));
+        }
         Ok(networks.remove_fabric(id)?)
     })
     .await?;

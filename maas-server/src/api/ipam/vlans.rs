@@ -10,6 +10,7 @@ use super::{change, fabrics, missing, networks, set_filled, set_text};
 use crate::http::{
     Access, Fields, Operation, Param, Problem, Reply, Request, delete, get, post, put,
 };
+use crate::nodes;
 use crate::region::Region;
 
 const VLANS: &str = "/MAAS/api/2.0/fabrics/{fabric_id}/vlans/";
@@ -43,9 +44,14 @@ pub(super) fn operations() -> Vec<Operation<Region>> {
             .access(Access::Admin)
             .params(PARAMS)
             .params(&[Param::optional("fabric", "The fabric that it moves to.")]),
-        delete("VlanHandler", VLAN, "Deletes a VLAN without subnets.", remove)
-            .alias(BY_ID)
-            .access(Access::Admin),
+        delete(
+            "VlanHandler",
+            VLAN,
+            "Deletes a VLAN without subnets; its interfaces go to the fabric's default VLAN.",
+            remove,
+        )
+        .alias(BY_ID)
+        .access(Access::Admin),
     ]
 }
 
@@ -92,11 +98,14 @@ async fn update(region: Arc<Region>, request: Request) -> Result<Reply, Problem>
 }
 
 async fn remove(region: Arc<Region>, request: Request) -> Result<Reply, Problem> {
-    change(&region, |networks| {
+    let ((id, instead), _) = change(&region, |networks| {
         let id = find(networks, &request)?;
-        Ok(networks.remove_vlan(id)?)
+        let fabric = networks.vlans().get(id).map(|vlan| vlan.fabric_id);
+        networks.remove_vlan(id)?;
+        Ok((id, fabric.and_then(|fabric| networks.default_vlan(fabric))))
     })
     .await?;
+    nodes::leave_vlan(&region, id, instead).await?;
     Ok(Reply::no_content())
 }
 

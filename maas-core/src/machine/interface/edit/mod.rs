@@ -386,6 +386,23 @@ impl Interfaces {
         }
     }
 
+    /// Follows a VLAN that was deleted, whatever the node's status: interfaces that carried its tag
+    /// go with it, those that were plugged into it are plugged into `instead`. Says whether there
+    /// were any (MAAS `manage_connected_interfaces`).
+    pub fn leave_vlan(&mut self, vlan: u64, instead: Option<u64>) -> bool {
+        let here = |interface: &&Interface| interface.vlan == Some(vlan);
+        let ids: Vec<u64> = self.list.iter().filter(here).map(|interface| interface.id).collect();
+        for id in &ids {
+            match self.get_mut(*id) {
+                Some(Interface { kind: Kind::Vlan { .. }, .. }) => self.delete(*id),
+                Some(interface) => interface.vlan = instead,
+                // Gone with the one that it was built on.
+                None => {}
+            }
+        }
+        !ids.is_empty()
+    }
+
     fn delete(&mut self, id: u64) {
         let Some(at) = self.list.iter().position(|interface| interface.id == id) else { return };
         let gone = self.list.remove(at);
