@@ -14,7 +14,9 @@ import threading
 import time
 import urllib.request
 
-from measure import counter, cpu, exchange, free_port, measured, message, per_request, resident, sign
+from measure import (
+    background, counter, cpu, exchange, free_port, measured, message, per_request, resident, sign,
+)
 from standin_peer import Postgres, Standin
 
 DIGITS = "34678abcdefghkmnpqrstwxy"
@@ -32,7 +34,7 @@ class Ours:
         config = self.folder / "config.toml"
         config.write_text('boot_source_url = ""\nsync_interval_minutes = 0\n')
         began = time.perf_counter()
-        self.process = subprocess.Popen(
+        self.process = background(
             [self.program, "serve", "--config", config, "--data-dir", self.folder, "--log", "error",
              "--region-listen", f"127.0.0.1:{self.port}", "--rack-listen", f"127.0.0.1:{rack}"],
         )
@@ -152,7 +154,7 @@ class Hello:
     """The bare hyper server."""
 
     def __init__(self, program):
-        self.process = subprocess.Popen([str(program), "127.0.0.1:0"], stdout=subprocess.PIPE,
+        self.process = background([str(program), "127.0.0.1:0"], stdout=subprocess.PIPE,
                                         text=True)
         self.port = int(self.process.stdout.readline().rsplit(":", 1)[1])
 
@@ -172,7 +174,9 @@ def main():
                        help="PostgreSQL where it is installed: MAAS runs on nothing else")
     told = words.parse_args()
     program = str(pathlib.Path(told.program).resolve())
-    hello = pathlib.Path(program).parent / "examples" / "hello"
+    hello, client = (pathlib.Path(program).parent / "examples" / name for name in ("hello", "storm"))
+    if not client.exists():
+        raise SystemExit(f"{client} is missing: cargo build --release --example storm")
     with tempfile.TemporaryDirectory(prefix="maas-bench-") as folder:
         folder = pathlib.Path(folder)
         (folder / "ours").mkdir()
@@ -209,27 +213,22 @@ def main():
         path = "/MAAS/metadata/2012-03-01/meta-data/instance-id"
         assert fetch(ours.port, keys[node], path) == fetch(standin.port, keys[node], path)
         mine, theirs, bare, late = [], [], [], []
-        if hello.exists():
-            peer = Hello(hello)
+        peer = Hello(hello)
         for _ in range(told.rounds):
             make = lambda _: message("GET", path, keys[node])  # noqa: E731
-            spent, latencies = per_request(ours, make, told.requests)
+            spent, latencies = per_request(client, ours, make, told.requests)
             mine.append(spent)
             late.append(latencies[int(len(latencies) * 0.99)])
-            theirs.append(per_request(standin, make, max(200, told.requests // 10))[0])
-            if hello.exists():
-                bare.append(per_request(peer, make, told.requests)[0])
+            theirs.append(per_request(client, standin, make, max(200, told.requests // 10))[0])
+            bare.append(per_request(client, peer, make, told.requests)[0])
         middle, low, high = ratios(mine, theirs)
         row("B10", "metadata GET, new connection each: stand-in's CPU / ours",
             f"{middle:.1f} ({low:.1f}-{high:.1f}); {statistics.median(mine) * 1e6:.0f} us, p99 "
             f"{statistics.median(late) * 1e3:.1f} ms", ">= 25", middle >= 25)
-        if hello.exists():
-            middle, low, high = ratios(bare, mine)
-            row("B10", "metadata GET: our CPU / bare hyper's", f"{middle:.1f} ({low:.1f}-{high:.1f})",
-                "<= 6", middle <= 6)
-            peer.process.terminate()
-        else:
-            print("B10   skipped: the bare hyper server was not built (cargo build --example hello)")
+        middle, low, high = ratios(bare, mine)
+        row("B10", "metadata GET: our CPU / bare hyper's", f"{middle:.1f} ({low:.1f}-{high:.1f})",
+            "<= 6", middle <= 6)
+        peer.process.terminate()
 
         # B11
         ours.stop()
@@ -247,9 +246,10 @@ def main():
         mine, theirs, rates = [], [], []
         for _ in range(told.rounds):
             began = time.perf_counter()
-            mine.append(per_request(ours, event, told.requests // 2)[0])
+            mine.append(per_request(client, ours, event, told.requests // 2)[0])
             rates.append(told.requests // 2 / (time.perf_counter() - began))
-            theirs.append(per_request(standin, event, max(100, told.requests // 20))[0])
+            count = max(100, told.requests // 20)
+            theirs.append(per_request(client, standin, event, count)[0])
         middle, low, high = ratios(mine, theirs)
         row("B11", "status POST, committed before the 204: stand-in's CPU / ours",
             f"{middle:.1f} ({low:.1f}-{high:.1f}); {statistics.median(mine) * 1e6:.0f} us, "

@@ -1,10 +1,11 @@
 """What the benches of the API measure with: processes, requests, storms of them."""
 
+import atexit
 import itertools
 import os
 import pathlib
 import socket
-import threading
+import subprocess
 import time
 
 TICK = os.sysconf("SC_CLK_TCK")
@@ -15,6 +16,14 @@ def free_port():
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
         return one.getsockname()[1]
+
+
+def background(*words, **settings):
+    """Starts a process that does not outlive this one, however this one ends."""
+    process = subprocess.Popen(*words, **settings)
+    # A second time does nothing; the masters that are used here end their children.
+    atexit.register(process.terminate)
+    return process
 
 
 def processes(root):
@@ -92,40 +101,16 @@ def exchange(port, request, keep=False):
     return status, (b"".join(pieces) if keep else size)
 
 
-def storm(port, make, count, threads=16, expect=(200, 204)):
-    """Sends `count` requests; returns the latencies."""
-    latencies, wrong, lock, left = [], [], threading.Lock(), iter(range(count))
-
-    def work():
-        for number in left:
-            request = make(number)
-            began = time.perf_counter()
-            status, _ = exchange(port, request)
-            took = time.perf_counter() - began
-            with lock:
-                latencies.append(took)
-                if status not in expect:
-                    wrong.append(status)
-
-    class Locked:
-        def __init__(self, inner):
-            self.inner, self.lock = inner, threading.Lock()
-
-        def __iter__(self):
-            return self
-
-        def __next__(self):
-            with self.lock:
-                return next(self.inner)
-
-    left = Locked(left)
-    workers = [threading.Thread(target=work) for _ in range(threads)]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
-    assert not wrong, f"{len(wrong)} unexpected answers, e.g. {wrong[:3]}"
-    return sorted(latencies)
+def storm(client, port, make, count, connections=16, expect=(200, 204)):
+    """Sends `count` requests by the program `storm`; returns the latencies in order."""
+    requests = [make(number) for number in range(count)]
+    told = subprocess.run(
+        [client, f"127.0.0.1:{port}", str(connections)], check=True, stdout=subprocess.PIPE,
+        input=b"".join(b"%d\n%b" % (len(request), request) for request in requests)).stdout
+    answers = [tuple(map(int, line.split())) for line in told.splitlines()]
+    wrong = [status for status, _ in answers if status not in expect]
+    assert len(answers) == count and not wrong, f"{len(wrong)} wrong answers, e.g. {wrong[:3]}"
+    return sorted(took / 1e6 for _, took in answers)
 
 
 def measured(spent, work):
@@ -135,9 +120,9 @@ def measured(spent, work):
     return spent() - before, value
 
 
-def per_request(peer, make, count):
+def per_request(client, peer, make, count):
     """CPU seconds of each of `count` requests, and their latencies."""
-    seconds, latencies = measured(peer.cpu, lambda: storm(peer.port, make, count))
+    seconds, latencies = measured(peer.cpu, lambda: storm(client, peer.port, make, count))
     return seconds / count, latencies
 
 

@@ -10,7 +10,7 @@ import sys
 import tempfile
 import time
 
-from measure import cpu, free_port, wait_for
+from measure import background, cpu, free_port, wait_for
 
 STANDIN = pathlib.Path(__file__).resolve().parent.parent / "standin"
 
@@ -36,7 +36,7 @@ class Postgres:
         as_whom = {"user": who.pw_uid, "group": who.pw_gid, "extra_groups": []} if who else {}
         subprocess.run([programs / "initdb", "-D", "data", "-U", "maas", "-A", "trust"],
                        cwd=self.folder, stdout=subprocess.DEVNULL, check=True, **as_whom)
-        self.process = subprocess.Popen(
+        self.process = background(
             [programs / "postgres", "-D", "data", "-k", self.folder, "-c", "listen_addresses="],
             cwd=self.folder, stderr=subprocess.DEVNULL, **as_whom)
         self.address = f"postgresql://maas@/postgres?host={self.folder}"
@@ -71,7 +71,7 @@ class Standin:
             data = self.folder / "fill.json"
             data.write_text(json.dumps([views, keys]))
             self.python(f"import json, standin; standin.fill(*json.load(open({str(data)!r})))")
-        self.process = subprocess.Popen(
+        self.process = background(
             [sys.executable, "-m", "gunicorn", "-w", "1", "-b", f"127.0.0.1:{self.port}",
              "--log-level", "error", "--keep-alive", "0", "--timeout", "600",
              "standin:application"], env=self.environment)
