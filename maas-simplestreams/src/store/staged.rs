@@ -5,7 +5,7 @@
 //! any moment leaves no name without its bytes. After a crash before that it is taken up like any
 //! other blob on its way, and is not fetched again.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::HashSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -13,9 +13,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use bytes::BytesMut;
 
 use super::hasher::Hasher;
-use super::{
-    BlobStore, StoreError, blocking, io_error, is_same_file, rename_unless_there, sync_directory,
-};
+use super::{BlobStore, StoreError, blocking, io_error, rename_unless_there, sync_directory};
 use crate::digest::{Sha256, Sha512};
 
 /// From how many files on a flush of the whole file system costs less than one for each.
@@ -61,12 +59,12 @@ impl Staged {
 
     /// Flushes all and gives them their names.
     pub(crate) async fn keep(&self, store: &BlobStore) -> Result<(), StoreError> {
-        let blobs = std::mem::take(&mut *self.blobs());
+        let mut blobs = std::mem::take(&mut *self.blobs());
         if blobs.is_empty() {
             return Ok(());
         }
         let this = store.clone();
-        blocking(&store.root, move || this.keep_staged(&blobs)).await
+        blocking(&store.root, move || this.keep_staged(&mut blobs)).await
     }
 }
 
@@ -88,17 +86,19 @@ impl BlobStore {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Err(busy()),
             Err(error) => return Err(io_error(&part)(error)),
         };
-        if file.try_lock().is_err() || !is_same_file(&file, &part) {
+        // Nobody is asked whether the name is still this file's, as one who found the file there
+        // would be: what is written is right wherever it lands, and the rename finds out.
+        if file.try_lock().is_err() {
             return Err(busy());
         }
         file.write_all(whole).map_err(io_error(&part))?;
         Ok(name)
     }
 
-    fn keep_staged(&self, blobs: &[(Sha256, Sha256)]) -> Result<(), StoreError> {
+    fn keep_staged(&self, blobs: &mut [(Sha256, Sha256)]) -> Result<(), StoreError> {
         let swept = blobs.len() >= WORTH_A_SWEEP && self.sweep()?;
         if !swept {
-            for (key, _) in blobs {
+            for (key, _) in blobs.iter() {
                 let part = self.partial_path(key);
                 match File::open(&part).and_then(|file| file.sync_all()) {
                     // Another writer may have flushed and named it; the rename below finds out.
@@ -107,13 +107,16 @@ impl BlobStore {
                 }
             }
         }
-        let mut shelves = BTreeSet::from([self.blobs()]);
-        for (key, name) in blobs {
+        // Shelf by shelf: each directory is looked up and changed in one go.
+        blobs.sort_unstable_by_key(|(_, name)| *name);
+        let mut shelves = vec![self.blobs()];
+        for (key, name) in blobs.iter() {
             let target = self.path(name);
             if let Some(shelf) = target.parent()
-                && shelves.insert(shelf.to_owned())
+                && shelves.last().is_none_or(|last| last != shelf)
             {
                 fs::create_dir_all(shelf).map_err(io_error(shelf))?;
+                shelves.push(shelf.to_owned());
             }
             rename_unless_there(&self.partial_path(key), &target)?;
         }
