@@ -214,7 +214,8 @@ impl SafePath {
 
     /// The path below the directory `root`.
     pub fn below(&self, root: &Path) -> PathBuf {
-        let mut path = root.to_path_buf();
+        let mut path = PathBuf::with_capacity(root.as_os_str().len() + 1 + self.0.len());
+        path.push(root);
         path.extend(self.0.split('/'));
         path
     }

@@ -186,6 +186,8 @@ impl Mirror {
         plan: &Plan,
         options: &MirrorOptions,
     ) -> Result<Missing, MirrorError> {
+        // The mirror is locked: nobody else stages blobs in its store.
+        self.store.take_up_staged().await?;
         let wanted = plan.wanted.iter().map(|file| (file.sha256, file.size)).collect();
         let missing = self.store.missing(wanted).await?;
         if missing.bytes == 0 {
