@@ -26,7 +26,7 @@ pub enum Value {
     /// A string.
     String(String),
     /// A list.
-    Array(Vec<Value>),
+    Array(Vec<Self>),
     /// An object, in document order.
     Object(Box<Tags>),
 }
