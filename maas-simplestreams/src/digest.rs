@@ -52,10 +52,15 @@ fn decode(text: &str, bytes: &mut [u8], kind: &'static str) -> Result<(), Digest
 }
 
 fn encode(bytes: &[u8], formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
     // At once and not byte by byte: a sync of many files makes many paths of digests.
-    let halves = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
-    let text: String = halves.filter_map(|half| char::from_digit(half.into(), 16)).collect();
-    formatter.write_str(&text)
+    let mut text = [0; 128];
+    for (pair, byte) in text.chunks_exact_mut(2).zip(bytes) {
+        pair[0] = DIGITS[usize::from(byte >> 4)];
+        pair[1] = DIGITS[usize::from(byte & 15)];
+    }
+    let text = text.get(..bytes.len() * 2).unwrap_or_default();
+    formatter.write_str(std::str::from_utf8(text).unwrap_or_default())
 }
 
 /// Whether `text` has the form of an MD5 digest, which documents may carry but nothing relies on.

@@ -8,12 +8,12 @@ use std::sync::Arc;
 use serde::de::{
     DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor,
 };
-use serde_json::Value;
 
 use crate::digest::{self, Sha256, Sha512};
 use crate::limits::{LimitExceeded, Limits};
 use crate::ordered::{Ordered, Tags};
 use crate::path::{ContentId, SafePath, UnsafePath};
+use crate::value::{Numbers, Value};
 
 /// Why a document is refused as a whole.
 #[derive(Debug, thiserror::Error)]
@@ -160,8 +160,8 @@ pub(crate) struct Read<L> {
 
 /// Reads `text` as a tree of levels.
 pub(crate) fn read<L: Level>(text: &[u8], limits: &Limits) -> Result<Read<L>, DocumentError> {
-    limits.check_shape(text).map_err(DocumentError::Limit)?;
-    let mut reader = Reader::new(limits);
+    let numbers = limits.check_shape(text).map_err(DocumentError::Limit)?;
+    let mut reader = Reader::new(limits, numbers);
     let mut deserializer = serde_json::Deserializer::from_slice(text);
     let level = LevelSeed { reader: &mut reader, level: std::marker::PhantomData::<L> }
         .deserialize(&mut deserializer)
@@ -178,6 +178,8 @@ pub(crate) fn read<L: Level>(text: &[u8], limits: &Limits) -> Result<Read<L>, Do
 
 struct Reader<'l> {
     limits: &'l Limits,
+    /// Those of the text that is being read.
+    numbers: Numbers,
     names: HashSet<Arc<str>>,
     pedigree: Vec<String>,
     problems: Vec<Problem>,
@@ -189,9 +191,10 @@ struct Reader<'l> {
 const NAMES: usize = 4096;
 
 impl<'l> Reader<'l> {
-    fn new(limits: &'l Limits) -> Self {
+    fn new(limits: &'l Limits, numbers: Numbers) -> Self {
         Self {
             limits,
+            numbers,
             names: HashSet::new(),
             pedigree: Vec::new(),
             problems: Vec::new(),
@@ -246,7 +249,7 @@ macro_rules! not_an_object {
         fn visit_u64<E>(self, _: u64) -> Result<Self::Value, E> {
             self.not_an_object()
         }
-        fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> {
+        fn visit_newtype_struct<D: Deserializer<'de>>(self, _: D) -> Result<Self::Value, D::Error> {
             self.not_an_object()
         }
         fn visit_str<E>(self, _: &str) -> Result<Self::Value, E> {
@@ -265,14 +268,17 @@ macro_rules! not_an_object {
 // After the macro, which it uses.
 mod scan;
 mod skim;
+mod value;
 pub(crate) use scan::{outline, read_top, scan, scan_skimmed, text_of};
 pub(crate) use skim::{Skim, Skimmed};
+pub(crate) use value::read_value;
+use value::{ValueSeed, visit};
 
 impl<'de, L: Level> DeserializeSeed<'de> for LevelSeed<'_, '_, L> {
     type Value = Option<L>;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Option<L>, D::Error> {
-        deserializer.deserialize_any(self)
+        visit(self.reader.numbers, deserializer, self)
     }
 }
 
@@ -351,7 +357,7 @@ fn path_of(tags: &Tags) -> Result<Option<SafePath>, UnsafePath> {
 
 /// Checks the fields whose meaning this crate relies on; all others pass as they are.
 fn check_fields(tags: &Tags) -> Result<(), Complaint> {
-    if tags.get("path").is_some_and(|path| !path.is_string()) {
+    if tags.get("path").is_some_and(|path| path.as_str().is_none()) {
         return Err(Complaint::Field { field: "path", expected: "a string" });
     }
     if tags.get("size").is_some_and(|size| size_of(size).is_none()) {
@@ -385,7 +391,7 @@ impl<'de, L: Level> DeserializeSeed<'de> for ChildrenSeed<'_, '_, L> {
     type Value = Option<Ordered<L::Child>>;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        deserializer.deserialize_any(self)
+        visit(self.reader.numbers, deserializer, self)
     }
 }
 
@@ -456,71 +462,5 @@ impl Visitor<'_> for NameSeed<'_, '_> {
 
     fn visit_str<E>(self, text: &str) -> Result<Arc<str>, E> {
         Ok(self.reader.name(text))
-    }
-}
-
-/// Any JSON value, with duplicate keys refused at every depth.
-struct ValueSeed<'r, 'l> {
-    reader: &'r mut Reader<'l>,
-}
-
-impl<'de> DeserializeSeed<'de> for ValueSeed<'_, '_> {
-    type Value = Value;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for ValueSeed<'_, '_> {
-    type Value = Value;
-
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("a JSON value")
-    }
-
-    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
-        Ok(Value::Bool(value))
-    }
-
-    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
-        Ok(value.into())
-    }
-
-    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
-        Ok(value.into())
-    }
-
-    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
-        Ok(value.into())
-    }
-
-    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
-        Ok(value.into())
-    }
-
-    fn visit_unit<E>(self) -> Result<Value, E> {
-        Ok(Value::Null)
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Value, A::Error> {
-        let mut values = Vec::new();
-        while let Some(value) = list.next_element_seed(ValueSeed { reader: self.reader })? {
-            values.push(value);
-        }
-        Ok(Value::Array(values))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
-        let mut values = serde_json::Map::new();
-        while let Some(key) = map.next_key::<String>()? {
-            let value = map.next_value_seed(ValueSeed { reader: self.reader })?;
-            if values.contains_key(&key) {
-                let pedigree = self.reader.pedigree();
-                return Err(self.reader.refuse(DocumentError::DuplicateKey { pedigree, key }));
-            }
-            values.insert(key, value);
-        }
-        Ok(Value::Object(values))
     }
 }

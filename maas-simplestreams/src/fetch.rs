@@ -436,7 +436,7 @@ async fn receive_in_memory(
 ) -> Result<Sha256, Setback> {
     let Job { sha256, size, proof, .. } = *job;
     let failed = |kind| Setback::Transport(TransportError::new(url, kind));
-    let mut whole = BytesMut::new();
+    let mut whole = BytesMut::with_capacity(usize::try_from(size).unwrap_or(0));
     if size > 0 {
         let asked = job.ask(Request::new(url.clone())).await;
         let mut response = asked.map_err(Setback::Transport)?;

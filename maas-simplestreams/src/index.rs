@@ -2,13 +2,13 @@
 
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
-use serde_json::Value;
 
 use crate::date::Timestamp;
 use crate::document::{self, DocumentError, Level, Nothing, Problem};
 use crate::limits::{LimitExceeded, Limits};
 use crate::ordered::{Ordered, Tags};
 use crate::path::SafePath;
+use crate::value::Value;
 
 /// The `format` of an index.
 pub const FORMAT: &str = "index:1.0";
@@ -146,6 +146,7 @@ mod tests {
 
     #[test]
     fn unknown_fields_are_written_back() {
+        use serde_json::Value;
         let index = Index::parse(INDEX.as_bytes(), &Limits::default()).unwrap();
         let written: Value = serde_json::to_value(&index).unwrap();
         let mut expected: Value = serde_json::from_str(INDEX).unwrap();

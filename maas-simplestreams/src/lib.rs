@@ -96,6 +96,7 @@ pub mod store;
 pub mod test_support;
 pub mod transport;
 pub mod trust;
+pub mod value;
 pub mod work;
 
 pub use document::{Complaint, DocumentError, Pedigree, Problem};

@@ -1,5 +1,10 @@
 //! How much of everything a document may contain.
 
+use crate::value::{Numbers, number_extent};
+
+/// As deep as the JSON parser goes.
+const DEEPEST: usize = 127;
+
 /// Limits on documents, checked before or while they are read.
 ///
 /// The defaults leave a factor of twenty and more over the largest genuine documents (index
@@ -13,7 +18,7 @@ pub struct Limits {
     pub products_bytes: u64,
     /// Largest detached signature, in bytes. Default 64 KiB.
     pub signature_bytes: u64,
-    /// Deepest nesting of objects and lists. Default 32.
+    /// Deepest nesting of objects and lists, at most 127. Default 32.
     pub nesting: usize,
     /// Longest string, in bytes as it stands in the document. Default 4 KiB.
     pub string_bytes: usize,
@@ -83,16 +88,26 @@ impl Limits {
         if file_name.starts_with("index") { self.index_bytes } else { self.products_bytes }
     }
 
-    /// Checks nesting and string lengths of a JSON text without building anything.
-    pub(crate) fn check_shape(&self, text: &[u8]) -> Result<(), LimitExceeded> {
+    /// How deep a document may be nested whatever [`Self::nesting`] says: one level of the call
+    /// stack for each has to do.
+    pub(crate) fn deepest(&self) -> usize {
+        self.nesting.min(DEEPEST)
+    }
+
+    /// Checks nesting and string lengths of a JSON text without building anything. Answers with
+    /// how its numbers have to be read.
+    pub(crate) fn check_shape(&self, text: &[u8]) -> Result<Numbers, LimitExceeded> {
         let mut depth = 0usize;
+        let mut numbers = Numbers::Plain;
         let mut rest = text.iter();
-        while let Some(byte) = rest.next() {
+        loop {
+            let before = rest.as_slice();
+            let Some(byte) = rest.next() else { break };
             match byte {
                 b'{' | b'[' => {
                     depth += 1;
-                    if depth > self.nesting {
-                        return Err(LimitExceeded::Nesting { limit: self.nesting });
+                    if depth > self.deepest() {
+                        return Err(LimitExceeded::Nesting { limit: self.deepest() });
                     }
                 }
                 b'}' | b']' => depth = depth.saturating_sub(1),
@@ -112,10 +127,15 @@ impl Limits {
                         return Err(LimitExceeded::String { limit: self.string_bytes });
                     }
                 }
+                b'-' | b'0'..=b'9' => {
+                    let (number, more) = before.split_at(number_extent(before));
+                    numbers = numbers.and(Numbers::of(number));
+                    rest = more.iter();
+                }
                 _ => {}
             }
         }
-        Ok(())
+        Ok(numbers)
     }
 }
 
@@ -126,7 +146,7 @@ mod tests {
     #[test]
     fn nesting_counts_objects_and_lists_but_not_brackets_in_strings() {
         let limits = Limits { nesting: 3, ..Limits::default() };
-        assert_eq!(limits.check_shape(br#"{"a":[{"b":"[[[[{{{{\"[["}]}"#), Ok(()));
+        assert_eq!(limits.check_shape(br#"{"a":[{"b":"[[[[{{{{\"[["}]}"#), Ok(Numbers::Plain));
         assert_eq!(
             limits.check_shape(br#"{"a":[{"b":[]}]}"#),
             Err(LimitExceeded::Nesting { limit: 3 })
@@ -136,7 +156,7 @@ mod tests {
     #[test]
     fn long_strings_are_found() {
         let limits = Limits { string_bytes: 4, ..Limits::default() };
-        assert_eq!(limits.check_shape(br#"["abcd"]"#), Ok(()));
+        assert_eq!(limits.check_shape(br#"["abcd"]"#), Ok(Numbers::Plain));
         assert_eq!(limits.check_shape(br#"["abcde"]"#), Err(LimitExceeded::String { limit: 4 }));
     }
 }

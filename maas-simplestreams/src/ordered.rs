@@ -6,6 +6,8 @@ use std::sync::Arc;
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
+use crate::value::Value;
+
 /// Below this many entries a linear search beats a hash table.
 const SEARCHED_LINEARLY: usize = 16;
 
@@ -19,7 +21,7 @@ pub struct Ordered<V> {
 }
 
 /// The fields of one level of a document, known and unknown alike, in document order.
-pub type Tags = Ordered<serde_json::Value>;
+pub type Tags = Ordered<Value>;
 
 impl<V> Ordered<V> {
     /// An empty map.
@@ -113,6 +115,12 @@ impl<V> Ordered<V> {
         self.entries.iter_mut().map(|(_, value)| value)
     }
 
+    /// Puts the entries in order of name.
+    pub(crate) fn sort_by_name(&mut self) {
+        self.entries.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+        self.index_positions();
+    }
+
     /// Writes the entries into a map that is being serialised.
     pub(crate) fn write_entries<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error>
     where
@@ -125,7 +133,7 @@ impl<V> Ordered<V> {
 impl Tags {
     /// The text of `name`; `None` when it is absent or no string.
     pub fn text(&self, name: &str) -> Option<&str> {
-        self.get(name).and_then(serde_json::Value::as_str)
+        self.get(name).and_then(Value::as_str)
     }
 }
 

@@ -202,17 +202,20 @@ impl SafePath {
 
     /// The path for a URL: every segment percent-encoded.
     pub fn to_url_path(&self) -> String {
-        let segments: Vec<String> = self
-            .0
-            .split('/')
-            .map(|segment| utf8_percent_encode(segment, SEGMENT).to_string())
-            .collect();
-        segments.join("/")
+        let mut text = String::with_capacity(self.0.len());
+        for (place, segment) in self.0.split('/').enumerate() {
+            if place > 0 {
+                text.push('/');
+            }
+            text.extend(utf8_percent_encode(segment, SEGMENT));
+        }
+        text
     }
 
     /// The path below the directory `root`.
     pub fn below(&self, root: &Path) -> PathBuf {
-        let mut path = root.to_path_buf();
+        let mut path = PathBuf::with_capacity(root.as_os_str().len() + 1 + self.0.len());
+        path.push(root);
         path.extend(self.0.split('/'));
         path
     }

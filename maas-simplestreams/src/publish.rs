@@ -11,7 +11,6 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use serde_json::{Value, json};
 use sha2::Digest as _;
 
 pub use condense::condense;
@@ -21,6 +20,7 @@ pub use resign::{Listing, sign_unverified_tree};
 
 use crate::date::Timestamp;
 use crate::digest::Sha256;
+use crate::document::DocumentError;
 use crate::index::{self, Entry, Index};
 use crate::ordered::{Ordered, Tags};
 use crate::path::{ContentId, SafePath, UnsafePath};
@@ -28,6 +28,7 @@ use crate::products::{self, Item, Product, Products, Version};
 #[cfg(feature = "openpgp")]
 use crate::sign::{SigningError, SigningKey};
 use crate::store::sync_directory;
+use crate::value::Value;
 
 /// Where metadata stands in a tree.
 const METADATA: &str = "streams/v1";
@@ -184,11 +185,14 @@ pub enum PublishError {
         path: SafePath,
         /// Why.
         #[source]
-        cause: crate::document::DocumentError,
+        cause: DocumentError,
     },
     /// A document cannot be written as JSON.
     #[error("a document cannot be written as JSON")]
     Json(#[source] serde_json::Error),
+    /// What was described makes no document: a field is there twice or nested too deep.
+    #[error("what was described makes no document")]
+    Shape(#[source] DocumentError),
     /// A document cannot be signed.
     #[cfg(feature = "openpgp")]
     #[error("a document cannot be signed")]
@@ -248,14 +252,14 @@ impl Stream {
                     tags.insert(field, value.clone());
                 }
             }
-            tags.insert("path", json!(format!("{METADATA}/{content_id}.json")));
-            tags.insert("products", json!(names));
+            tags.insert("path", format!("{METADATA}/{content_id}.json").into());
+            tags.insert("products", Value::from(names));
             entries.insert(content_id.as_str(), Entry { tags });
             files.document(&format!("{METADATA}/{content_id}"), products, None, signing)?;
         }
         let mut tags = Tags::new();
-        tags.insert("format", json!(index::FORMAT));
-        tags.insert("updated", json!(updated));
+        tags.insert("format", Value::from(index::FORMAT));
+        tags.insert("updated", Value::from(updated));
         let index = Index { tags, entries, ..Index::default() };
         let signed = signed_form(&index);
         files.document(&format!("{METADATA}/index"), &index, Some(&signed), signing)?;
@@ -270,7 +274,7 @@ pub fn signed_form(index: &Index) -> Index {
     for entry in signed.entries.values_mut() {
         let path = entry.tags.text("path").and_then(|path| path.strip_suffix(".json"));
         if let Some(path) = path.map(|stem| format!("{stem}.sjson")) {
-            entry.tags.insert("path", json!(path));
+            entry.tags.insert("path", Value::from(path));
         }
     }
     signed
@@ -280,7 +284,7 @@ impl Content {
     /// A products file; `datatype` is `image-ids` for MAAS streams, `image-downloads` for others.
     pub fn new(content_id: impl Into<String>, datatype: &str) -> Self {
         let mut tags = Tags::new();
-        tags.insert("datatype", json!(datatype));
+        tags.insert("datatype", Value::from(datatype));
         Self { content_id: content_id.into(), tags, products: Vec::new() }
     }
 
@@ -300,9 +304,9 @@ impl Content {
 
     fn build(self, updated: &str, files: &mut Files<'_>) -> Result<Products, PublishError> {
         let mut tags = self.tags;
-        tags.insert("content_id", json!(self.content_id));
-        tags.insert("format", json!(products::FORMAT));
-        tags.insert("updated", json!(updated));
+        tags.insert("content_id", Value::from(self.content_id));
+        tags.insert("format", Value::from(products::FORMAT));
+        tags.insert("updated", Value::from(updated));
         let mut products = Products { tags, ..Products::default() };
         for product in self.products {
             let mut versions = Ordered::new();
@@ -431,9 +435,9 @@ impl Files<'_> {
             self.bytes += size;
         }
         let mut tags = item.tags;
-        tags.insert("path", json!(path.as_str()));
-        tags.insert("size", json!(size));
-        tags.insert("sha256", json!(sha256.to_string()));
+        tags.insert("path", Value::from(path.as_str()));
+        tags.insert("size", Value::from(size));
+        tags.insert("sha256", Value::from(sha256.to_string()));
         Ok(Item { tags })
     }
 
@@ -473,7 +477,9 @@ impl Files<'_> {
 
 /// A document as it is published: keys sorted, one blank per level.
 pub(crate) fn text_of<T: serde::Serialize>(document: &T) -> Result<Vec<u8>, PublishError> {
-    let value = serde_json::to_value(document).map_err(PublishError::Json)?;
+    let text = serde_json::to_vec(document).map_err(PublishError::Json)?;
+    let mut value = Value::from_json(&text).map_err(PublishError::Shape)?;
+    value.sort();
     let mut text = Vec::new();
     let formatter = serde_json::ser::PrettyFormatter::with_indent(b" ");
     let mut serializer = serde_json::Serializer::with_formatter(&mut text, formatter);

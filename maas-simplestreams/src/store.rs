@@ -4,7 +4,8 @@
 //! `partial/<digest>.ranges` which parts of it are there when several streams bring it. A blob
 //! appears under its name by a rename after its digest was checked and its bytes were flushed to
 //! the disk, so a crash at any moment leaves either nothing or the whole blob. Small blobs of a sync
-//! are flushed together, by one `syncfs` before the first of them gets its name.
+//! wait in `staged/` and are flushed together, by one `syncfs` before the first of them gets its
+//! name.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom};
@@ -199,16 +200,25 @@ impl BlobStore {
         }
     }
 
+    /// A path below the root, made by one allocation: a sync of many files makes many paths.
+    fn below(&self, segments: &[&str]) -> PathBuf {
+        let length: usize = segments.iter().map(|segment| segment.len() + 1).sum();
+        let mut path = PathBuf::with_capacity(self.root.as_os_str().len() + length);
+        path.push(&self.root);
+        path.extend(segments);
+        path
+    }
+
     fn blobs(&self) -> PathBuf {
-        self.root.join("blobs").join("sha256")
+        self.below(&["blobs", "sha256"])
     }
 
     fn partials(&self) -> PathBuf {
-        self.root.join("partial")
+        self.below(&["partial"])
     }
 
     fn partial_path(&self, sha256: &Sha256) -> PathBuf {
-        self.partials().join(sha256.to_string())
+        self.below(&["partial", &sha256.to_string()])
     }
 
     /// Where it stands which ranges of a partial blob are there, when several streams write it.
@@ -246,13 +256,14 @@ impl BlobStore {
 
     /// Where a blob is, whether it is there or not.
     pub fn path(&self, sha256: &Sha256) -> PathBuf {
-        self.shelf(sha256).join(sha256.to_string())
+        let name = sha256.to_string();
+        self.below(&["blobs", "sha256", name.get(..2).unwrap_or_default(), &name])
     }
 
     /// The directory of a blob: named by the first two digits.
     fn shelf(&self, sha256: &Sha256) -> PathBuf {
         let name = sha256.to_string();
-        self.blobs().join(name.get(..2).unwrap_or_default())
+        self.below(&["blobs", "sha256", name.get(..2).unwrap_or_default()])
     }
 
     /// The size of a blob; `None` when it is not there.

@@ -12,18 +12,19 @@ use serde::de::{
 
 use super::{
     Complaint, DocumentError, Level, LevelSeed, NameSeed, Pedigree, Problem, Reader, Skim, Skimmed,
-    ValueSeed, check_fields, path_of,
+    ValueSeed, check_fields, path_of, read_value, visit,
 };
 use crate::limits::Limits;
 use crate::ordered::Tags;
+use crate::value::Numbers;
 
 /// Reads the fields of the outermost level and the names of its children, and nothing below.
 pub(crate) fn outline<L: Level>(
     text: &[u8],
     limits: &Limits,
 ) -> Result<(Tags, Vec<String>), DocumentError> {
-    limits.check_shape(text).map_err(DocumentError::Limit)?;
-    let mut reader = Reader::new(limits);
+    let numbers = limits.check_shape(text).map_err(DocumentError::Limit)?;
+    let mut reader = Reader::new(limits, numbers);
     let seed = OutlineSeed { reader: &mut reader, children: L::CHILDREN };
     let mut deserializer = serde_json::Deserializer::from_slice(text);
     let outline = seed
@@ -53,9 +54,7 @@ fn check_top(tags: &Tags) -> Result<(), DocumentError> {
 pub(crate) fn read_top(text: &[u8], skim: &Skim) -> Result<Tags, DocumentError> {
     let mut tags = Tags::new();
     for (name, value) in &skim.tags {
-        let value = part(text, value);
-        let value = serde_json::from_slice(value).map_err(DocumentError::Json)?;
-        tags.insert(text_of(text, name), value);
+        tags.insert(text_of(text, name), read_value(part(text, value))?);
     }
     check_top(&tags)?;
     Ok(tags)
@@ -79,9 +78,10 @@ pub(crate) fn scan_skimmed<L: Level>(
     wanted: &dyn Fn(&Skimmed) -> bool,
     each: &mut dyn FnMut(Arc<str>, L::Child),
 ) -> Result<Vec<Problem>, DocumentError> {
-    let mut reader = Reader::new(limits);
+    let mut reader = Reader::new(limits, Numbers::Plain);
     for product in skim.products.iter().filter(|product| wanted(product)) {
         let name = text_of(text, &product.name);
+        reader.numbers = product.numbers;
         reader.pedigree.push(name.to_owned());
         let mut deserializer = serde_json::Deserializer::from_slice(part(text, &product.value));
         let seed = LevelSeed { reader: &mut reader, level: PhantomData::<L::Child> };
@@ -104,8 +104,8 @@ pub(crate) fn scan<L: Level>(
     limits: &Limits,
     each: &mut dyn FnMut(Arc<str>, L::Child),
 ) -> Result<Vec<Problem>, DocumentError> {
-    limits.check_shape(text).map_err(DocumentError::Limit)?;
-    let mut reader = Reader::new(limits);
+    let numbers = limits.check_shape(text).map_err(DocumentError::Limit)?;
+    let mut reader = Reader::new(limits, numbers);
     let seed = ScanSeed::<L> { reader: &mut reader, each, place: Place::Document };
     let mut deserializer = serde_json::Deserializer::from_slice(text);
     let done = seed.deserialize(&mut deserializer).and_then(|()| deserializer.end());
@@ -141,7 +141,7 @@ impl<'de> Visitor<'de> for OutlineSeed<'_, '_> {
         let mut names = Vec::new();
         while let Some(key) = map.next_key_seed(NameSeed { reader: self.reader })? {
             if self.children == Some(&*key) {
-                names = map.next_value_seed(KeysSeed)?;
+                names = map.next_value_seed(KeysSeed { numbers: self.reader.numbers })?;
                 continue;
             }
             let value = map.next_value_seed(ValueSeed { reader: self.reader })?;
@@ -156,13 +156,15 @@ impl<'de> Visitor<'de> for OutlineSeed<'_, '_> {
 }
 
 /// The keys of an object; nothing for anything else.
-struct KeysSeed;
+struct KeysSeed {
+    numbers: Numbers,
+}
 
 impl<'de> DeserializeSeed<'de> for KeysSeed {
     type Value = Vec<String>;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Vec<String>, D::Error> {
-        deserializer.deserialize_any(self)
+        visit(self.numbers, deserializer, self)
     }
 }
 

@@ -8,6 +8,7 @@ use std::ops::Range;
 
 use crate::limits::Limits;
 use crate::path::is_safe_path;
+use crate::value::Numbers;
 
 /// Where the parts of a products file stand in its text.
 #[derive(Clone, Debug, Default)]
@@ -34,6 +35,8 @@ pub(crate) struct Skimmed {
     pub(crate) versions: Range<usize>,
     /// Whether a string in it holds an escape, so that searching its text proves nothing.
     pub(crate) has_escapes: bool,
+    /// How its numbers have to be read.
+    pub(crate) numbers: Numbers,
 }
 
 /// What an object is.
@@ -81,6 +84,7 @@ struct Pass<'t> {
     /// The keys of the objects around this place.
     keys: Vec<&'t [u8]>,
     has_escapes: bool,
+    numbers: Numbers,
     found: Skim,
 }
 
@@ -96,6 +100,7 @@ impl Skim {
             items: 0,
             keys: Vec::new(),
             has_escapes: false,
+            numbers: Numbers::Plain,
             found: Self::default(),
         };
         pass.blanks();
@@ -146,26 +151,34 @@ impl<'t> Pass<'t> {
         (self.at > start).then_some(())
     }
 
-    /// Integers and decimals; one with an exponent may be out of range.
     fn number(&mut self) -> Option<()> {
+        let start = self.at;
         if self.peek()? == b'-' {
             self.at += 1;
         }
-        let start = self.at;
+        let integer = self.at;
         self.digits()?;
-        if self.text.get(start) == Some(&b'0') && self.at > start + 1 {
+        if self.text.get(integer) == Some(&b'0') && self.at > integer + 1 {
             return None;
         }
         if self.peek() == Some(b'.') {
             self.at += 1;
             self.digits()?;
         }
-        (!matches!(self.peek(), Some(b'e' | b'E')) && self.at - start < 300).then_some(())
+        if let Some(b'e' | b'E') = self.peek() {
+            self.at += 1;
+            if let Some(b'+' | b'-') = self.peek() {
+                self.at += 1;
+            }
+            self.digits()?;
+        }
+        self.numbers = self.numbers.and(Numbers::of(self.text.get(start..self.at)?));
+        Some(())
     }
 
     fn deeper(&mut self) -> Option<()> {
         self.depth += 1;
-        (self.depth <= self.limits.nesting).then_some(())
+        (self.depth <= self.limits.deepest()).then_some(())
     }
 
     fn list(&mut self) -> Option<()> {
@@ -252,6 +265,7 @@ impl<'t> Pass<'t> {
         let start = self.at;
         if place == Place::Products {
             self.has_escapes = false;
+            self.numbers = Numbers::Plain;
             self.found.products.push(Skimmed::default());
         }
         if place.is_level() && key == b"path" {
@@ -269,6 +283,7 @@ impl<'t> Pass<'t> {
                 let product = self.found.products.last_mut()?;
                 (product.name, product.value) = (name, value);
                 product.has_escapes = self.has_escapes;
+                product.numbers = self.numbers;
             }
             Place::Product => {
                 let product = self.found.products.last_mut()?;
@@ -388,7 +403,8 @@ mod tests {
             r#"{"path":"../x"}"#,
             r#"{"products":{"p":{"versions":{"1":{"items":{"i":{"path":"/etc"}}}}}}}"#,
             r#"{"a":01}"#,
-            r#"{"a":1e999}"#,
+            r#"{"a":1e}"#,
+            r#"{"a":1e+}"#,
             r#"{"a":-}"#,
             r#"{"a":1.}"#,
             r#"{"a":tru}"#,

@@ -256,6 +256,7 @@ async fn a_small_file_gets_its_name_only_when_it_was_flushed_and_is_not_fetched_
     assert_eq!(fetched, Fetched::Transferred { bytes: 3000 });
     assert_eq!(store.size(&digest).await.unwrap(), None);
     // As after a crash: what lies there is taken up without a request.
+    store.take_up_staged().await.unwrap();
     let fetched = run_staged(&transport, &store, &stage(&store, &small).await).await.unwrap();
     assert_eq!(fetched, Fetched::Transferred { bytes: 0 });
     assert_eq!(transport.requests.lock().unwrap().len(), 1);

@@ -1,6 +1,6 @@
 //! Carrying out a plan.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -186,6 +186,8 @@ impl Mirror {
         plan: &Plan,
         options: &MirrorOptions,
     ) -> Result<Missing, MirrorError> {
+        // The mirror is locked: nobody else stages blobs in its store.
+        self.store.take_up_staged().await?;
         let wanted = plan.wanted.iter().map(|file| (file.sha256, file.size)).collect();
         let missing = self.store.missing(wanted).await?;
         if missing.bytes == 0 {
@@ -254,13 +256,14 @@ impl Mirror {
 
     /// Gives content its paths.
     fn link(&self, plan: &Plan) -> Result<(), MirrorError> {
-        let mut directories = BTreeSet::new();
+        let mut directories: HashSet<PathBuf> = HashSet::new();
         for file in &plan.wanted {
             for path in &file.paths {
                 let target = path.below(&self.root);
-                let directory = target.parent().unwrap_or(&self.root).to_path_buf();
-                if directories.insert(directory.clone()) {
-                    fs::create_dir_all(&directory).map_err(io_error(&directory))?;
+                let directory = target.parent().unwrap_or(&self.root);
+                if !directories.contains(directory) {
+                    fs::create_dir_all(directory).map_err(io_error(directory))?;
+                    directories.insert(directory.to_owned());
                 }
                 self.link_one(&file.sha256, &target)?;
             }

@@ -3,13 +3,12 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use serde_json::{Map, Number, Value};
-
 use super::{Item, Product, Products, Version};
 use crate::digest::{Digest, Sha256};
 use crate::document::{Complaint, Pedigree, size_of};
 use crate::ordered::Tags;
 use crate::path::SafePath;
+use crate::value::Value;
 
 /// An item together with the levels that it inherits from.
 #[derive(Clone, Copy, Debug)]
@@ -114,8 +113,8 @@ impl<'a> ItemRef<'a> {
             let own = tags.iter().map(|(key, value)| (key, alias(key).unwrap_or(value)));
             fields.extend(own.filter_map(|(key, value)| Some((key, flat_value(value)?))));
             for added in aliases.into_iter().flat_map(|aliases| maps_for(aliases, tags)) {
-                let new = added.keys().filter(|key| tags.get(key).is_none());
-                let new = new.filter_map(|key| Some((&**key, alias(key)?)));
+                let new = added.names().filter(|key| tags.get(key).is_none());
+                let new = new.filter_map(|key| Some((key, alias(key)?)));
                 fields.extend(new.filter_map(|(key, value)| Some((key, flat_value(value)?))));
             }
             if let Some((key, name)) = name {
@@ -175,15 +174,13 @@ impl<'a> ItemRef<'a> {
 }
 
 /// The maps that aliases add to one level, in the order of the level's fields.
-fn maps_for<'a>(
-    aliases: &'a Map<String, Value>,
-    tags: &'a Tags,
-) -> impl DoubleEndedIterator<Item = &'a Map<String, Value>> {
-    tags.iter().filter_map(|(key, value)| aliases.get(key)?.get(value.as_str()?)?.as_object())
+fn maps_for<'a>(aliases: &'a Tags, tags: &'a Tags) -> impl DoubleEndedIterator<Item = &'a Tags> {
+    tags.iter()
+        .filter_map(|(key, value)| aliases.get(key)?.as_object()?.get(value.as_str()?)?.as_object())
 }
 
 /// What aliases say about one field of a level; the last one wins, and all win over the level.
-fn aliased<'a>(aliases: &'a Map<String, Value>, tags: &'a Tags, field: &str) -> Option<&'a Value> {
+fn aliased<'a>(aliases: &'a Tags, tags: &'a Tags, field: &str) -> Option<&'a Value> {
     maps_for(aliases, tags).rev().find_map(|map| map.get(field))
 }
 
@@ -193,24 +190,7 @@ pub(crate) fn flat_value(value: &Value) -> Option<Cow<'_, str>> {
         Value::String(text) => Some(text.into()),
         Value::Bool(true) => Some("True".into()),
         Value::Bool(false) => Some("False".into()),
-        Value::Number(number) => Some(number_text(number).into()),
+        Value::Number(number) => Some(number.flat().into()),
         Value::Null | Value::Array(_) | Value::Object(_) => None,
-    }
-}
-
-/// Integers as they are; floats in the shortest form, with an exponent from 1e16 and below 1e-4.
-fn number_text(number: &Number) -> String {
-    let Some(float) = number.as_f64().filter(|_| number.is_f64()) else {
-        return number.to_string();
-    };
-    let scientific = format!("{float:e}");
-    let (mantissa, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
-    let exponent: i32 = exponent.parse().unwrap_or(0);
-    if (-4..16).contains(&exponent) {
-        let plain = float.to_string();
-        if plain.contains('.') { plain } else { format!("{plain}.0") }
-    } else {
-        let sign = if exponent < 0 { '-' } else { '+' };
-        format!("{mantissa}e{sign}{:02}", exponent.abs())
     }
 }

@@ -3,11 +3,11 @@
 use std::borrow::Cow;
 
 use memchr::memmem;
-use serde_json::Value;
 
 use super::{Products, flat_value};
 use crate::document::Skimmed;
 use crate::filter::Filter;
+use crate::value::Value;
 
 /// Whether an item of this product may meet all filters. Says yes whenever that takes more than
 /// the fields of the product and of the document above it.
@@ -42,7 +42,7 @@ fn inherited<'a>(
         return String::from_utf8_lossy(part(&product.name));
     }
     let own = product.tags.iter().find(|(name, _)| part(name) == key.as_bytes());
-    let own = own.and_then(|(_, value)| serde_json::from_slice::<Value>(part(value)).ok());
+    let own = own.and_then(|(_, value)| Value::from_json(part(value)).ok());
     if let Some(own) = own.as_ref().and_then(flat_value) {
         return Cow::Owned(own.into_owned());
     }

@@ -1,9 +1,8 @@
 //! Saying once what holds for all: fields that every sibling shares move one level up.
 
-use serde_json::Value;
-
 use crate::ordered::{Ordered, Tags};
 use crate::products::Products;
+use crate::value::Value;
 
 /// Fields that never move: they belong to one file, or name a level.
 const STICKY: [&str; 9] = [
@@ -62,9 +61,9 @@ fn hoist<C>(parent: &mut Tags, children: &mut Ordered<C>, tags: impl Fn(&mut C) 
 mod tests {
     #![allow(clippy::unwrap_used)]
     use proptest::prelude::*;
-    use serde_json::json;
+    use serde_json::{Value, json};
 
-    use super::*;
+    use super::{Products, condense};
     use crate::limits::Limits;
 
     fn fields() -> impl Strategy<Value = serde_json::Map<String, Value>> {

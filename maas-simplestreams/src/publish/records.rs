@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use serde_json::{Map, Value};
-
 use super::{Content, NewItem, NewProduct, NewVersion, PublishError, Stream};
 use crate::date::Timestamp;
+use crate::ordered::Tags;
 use crate::path::SafePath;
+use crate::value::Value;
 
 /// Fields that say where an item belongs.
 const PLACE: [&str; 4] = ["content_id", "product_name", "version_name", "item_name"];
@@ -21,7 +21,7 @@ impl Stream {
     /// the one of its first record, else `image-downloads` when it has a path and `image-ids` when
     /// it has none.
     pub fn from_records(
-        records: Vec<Map<String, Value>>,
+        records: Vec<Tags>,
         files: &Path,
         updated: Timestamp,
     ) -> Result<Self, PublishError> {
@@ -39,7 +39,7 @@ impl Stream {
                 .map_err(|_| PublishError::Record { place, field: "content_id" })?;
             let datatype = match record.remove("datatype") {
                 Some(Value::String(datatype)) => datatype,
-                _ if record.contains_key("path") => "image-downloads".to_owned(),
+                _ if record.get("path").is_some() => "image-downloads".to_owned(),
                 _ => "image-ids".to_owned(),
             };
             for field in ["format", "updated", "item_url"] {
@@ -53,8 +53,8 @@ impl Stream {
                 Some(_) => return Err(PublishError::Record { place, field: "path" }),
                 None => NewItem::without_file(),
             };
-            for (name, value) in record {
-                item = item.tag(&name, value);
+            for (name, value) in record.iter() {
+                item = item.tag(name, value.clone());
             }
             let (_, products) =
                 contents.entry(content_id).or_insert_with(|| (datatype, BTreeMap::new()));

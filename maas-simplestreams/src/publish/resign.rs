@@ -211,4 +211,33 @@ mod tests {
             products.items().map(|item| item.file().unwrap().path.to_string()).collect();
         assert_eq!(paths, ["b/1", "b/2"]);
     }
+
+    #[test]
+    fn what_is_signed_again_keeps_its_numbers() {
+        let root = tempfile::tempdir().unwrap();
+        let at = Timestamp::from_seconds(1_780_000_000);
+        let write = |name: &str, text: &str| {
+            write_file(&root.path().join("streams/v1").join(name), text.as_bytes()).unwrap();
+        };
+        let numbers = "\"numbers\":[1.50,1e400,123456789012345678901234567890]";
+        write(
+            "c:d.json",
+            &format!(r#"{{"format":"products:1.0","content_id":"c:d",{numbers},"products":{{}}}}"#),
+        );
+        write(
+            "index.json",
+            &format!(
+                r#"{{"format":"index:1.0","index":{{"c:d":{{{numbers},"path":"streams/v1/c:d.json"}}}}}}"#
+            ),
+        );
+        let key = SigningKey::generate("new", at).unwrap();
+        assert_eq!(sign_unverified_tree(root.path(), &key, Listing::Present, at).unwrap(), 2);
+        for name in ["c:d", "index"] {
+            for ending in ["json", "sjson"] {
+                let path = root.path().join(format!("streams/v1/{name}.{ending}"));
+                let text = fs::read_to_string(path).unwrap().replace([' ', '\n'], "");
+                assert!(text.contains(numbers), "{text}");
+            }
+        }
+    }
 }

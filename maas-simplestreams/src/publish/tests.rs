@@ -1,4 +1,6 @@
 #![allow(clippy::unwrap_used)]
+use serde_json::json;
+
 use super::*;
 use crate::limits::Limits;
 
@@ -70,6 +72,7 @@ fn a_flat_list_becomes_a_condensed_stream() {
          "path": "f1", "arch": "amd64", "datatype": "image-downloads"},
         {"content_id": "c:d", "product_name": "p", "version_name": "1", "item_name": "b",
          "arch": "amd64", "id": "ami-1"}]);
+    let records = Value::from(records);
     let records: Vec<_> =
         records.as_array().unwrap().iter().map(|r| r.as_object().unwrap().clone()).collect();
     let stream = Stream::from_records(records.clone(), root.path(), UPDATED).unwrap();

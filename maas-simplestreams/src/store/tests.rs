@@ -1,4 +1,6 @@
 #![allow(clippy::unwrap_used)]
+use std::collections::HashSet;
+
 use super::*;
 
 async fn store() -> (tempfile::TempDir, BlobStore) {
@@ -99,14 +101,13 @@ async fn staged_blobs_have_no_name_until_all_were_flushed() {
         for disk_work in [DiskWork::Aside, DiskWork::Inline] {
             let (directory, store) = store().await;
             let store = store.with_disk_work(disk_work);
-            let staged = Staged::default();
+            let staged = Staged::for_absent(HashSet::new());
             for number in 0..count {
                 let content = number.to_string();
                 let digest = Sha256::of(content.as_bytes());
                 assert!(is_absent(&store, digest).await);
                 let whole = BytesMut::from(content.as_bytes());
                 assert_eq!(staged.add(&store, digest, None, whole).await.unwrap(), digest);
-                assert!(!is_absent(&store, digest).await);
             }
             assert!(store.list().await.unwrap().is_empty());
             staged.keep(&store).await.unwrap();
@@ -115,7 +116,9 @@ async fn staged_blobs_have_no_name_until_all_were_flushed() {
             for blob in blobs {
                 assert_eq!(store.check(&blob.sha256).await.unwrap(), Some(true));
             }
-            assert_eq!(fs::read_dir(directory.path().join("partial")).unwrap().count(), 0);
+            for empty in ["partial", "staged"] {
+                assert_eq!(fs::read_dir(directory.path().join(empty)).unwrap().count(), 0);
+            }
         }
     }
 }
@@ -123,11 +126,13 @@ async fn staged_blobs_have_no_name_until_all_were_flushed() {
 #[tokio::test]
 async fn a_staged_blob_has_the_right_bytes_and_one_writer() {
     let (_directory, store) = store().await;
-    let (staged, digest) = (Staged::default(), Sha256::of(b"right"));
+    let (staged, digest) = (Staged::for_absent(HashSet::new()), Sha256::of(b"right"));
     let refused = staged.add(&store, digest, None, BytesMut::from("wrong")).await;
     assert!(matches!(refused, Err(StoreError::Digest { .. })));
     assert!(is_absent(&store, digest).await);
-    let _other = begin(&store, b"right").await;
+    // One who fetches it in another way does not disturb, nor is disturbed.
+    let other = begin(&store, b"right").await;
+    staged.add(&store, digest, None, BytesMut::from("right")).await.unwrap();
     let refused = staged.add(&store, digest, None, BytesMut::from("right")).await;
     assert!(matches!(refused, Err(StoreError::Busy { .. })));
     let (key, proof) = (Sha256::of(b"stand-in"), Sha512::of(b"proved"));
@@ -136,5 +141,56 @@ async fn a_staged_blob_has_the_right_bytes_and_one_writer() {
     let name = staged.add(&store, key, Some(proof), BytesMut::from("proved")).await.unwrap();
     staged.keep(&store).await.unwrap();
     assert_eq!(name, Sha256::of(b"proved"));
-    assert_eq!(store.check(&name).await.unwrap(), Some(true));
+    for kept in [name, digest] {
+        assert_eq!(store.check(&kept).await.unwrap(), Some(true));
+    }
+    let mut other = other;
+    other.write(b"right").await.unwrap();
+    other.finish().await.unwrap();
+    assert_eq!(store.check(&digest).await.unwrap(), Some(true));
+}
+
+#[tokio::test]
+async fn shelves_that_are_there_take_staged_blobs_one_by_one() {
+    let (_directory, store) = store().await;
+    let contents: Vec<String> = (0..600).map(|number| number.to_string()).collect();
+    let (first, second) = contents.split_at(300);
+    for batch in [first, second] {
+        let staged = Staged::for_absent(HashSet::new());
+        for content in batch {
+            let digest = Sha256::of(content.as_bytes());
+            staged.add(&store, digest, None, BytesMut::from(content.as_bytes())).await.unwrap();
+        }
+        staged.keep(&store).await.unwrap();
+    }
+    assert_eq!(store.list().await.unwrap().len(), contents.len());
+    for content in contents {
+        assert_eq!(store.check(&Sha256::of(content.as_bytes())).await.unwrap(), Some(true));
+    }
+}
+
+#[tokio::test]
+async fn what_a_crash_leaves_staged_is_taken_up_and_proved_again() {
+    let (directory, store) = store().await;
+    let staged = Staged::for_absent(HashSet::new());
+    for content in [b"whole", b"torn!"] {
+        let digest = Sha256::of(content);
+        staged.add(&store, digest, None, BytesMut::from(&content[..])).await.unwrap();
+    }
+    // What a power cut does to bytes that were not flushed.
+    let name = Sha256::of(b"torn!").to_string();
+    let mut batches = fs::read_dir(directory.path().join("staged")).unwrap();
+    let batch = batches.next().unwrap().unwrap().path();
+    fs::write(batch.join(&name[..2]).join(&name), "torn?").unwrap();
+    drop(staged);
+    store.take_up_staged().await.unwrap();
+    assert_eq!(fs::read_dir(directory.path().join("staged")).unwrap().count(), 0);
+    let whole = begin(&store, b"whole").await;
+    assert_eq!(whole.offset(), 5, "nothing is fetched again");
+    whole.finish().await.unwrap();
+    assert_eq!(store.check(&Sha256::of(b"whole")).await.unwrap(), Some(true));
+    let refused = begin(&store, b"torn!").await.finish().await;
+    assert!(matches!(refused, Err(StoreError::Digest { .. })));
+    assert!(!store.contains(&Sha256::of(b"torn!")).await.unwrap());
+    store.take_up_staged().await.unwrap();
 }

@@ -20,7 +20,7 @@ use url::Url;
 
 use super::{
     Body, BoxFuture, FileTransport, Request, Response, Transport, TransportError,
-    TransportErrorKind,
+    TransportErrorKind, has_credentials,
 };
 use connect::{BoxError, Clients};
 
@@ -144,7 +144,11 @@ impl HttpTransport {
         }
         let protocol =
             |cause: BoxError| TransportError::new(url, TransportErrorKind::Protocol).because(cause);
-        let uri: Uri = without_credentials(url).parse().map_err(|e| protocol(Box::new(e)))?;
+        let uri: Uri = match has_credentials(url) || url.fragment().is_some() {
+            true => without_credentials(url).parse(),
+            false => url.as_str().parse(),
+        }
+        .map_err(|e| protocol(Box::new(e)))?;
         let mut request = hyper::Request::new(Empty::new());
         *request.uri_mut() = uri;
         let fields = request.headers_mut();
@@ -161,7 +165,7 @@ impl HttpTransport {
 
 /// The credentials in a URL as the value of `Authorization`.
 fn credentials(url: &Url) -> Option<HeaderValue> {
-    if url.username().is_empty() && url.password().is_none() {
+    if !has_credentials(url) {
         return None;
     }
     let mut pair: Vec<u8> = percent_decode_str(url.username()).collect();

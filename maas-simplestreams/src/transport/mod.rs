@@ -255,8 +255,16 @@ impl TransportError {
     }
 }
 
+/// Whether a URL holds a user name or a password.
+fn has_credentials(url: &Url) -> bool {
+    !url.username().is_empty() || url.password().is_some()
+}
+
 /// A URL without user name, password and query, for messages.
 pub(crate) fn shown(url: &Url) -> String {
+    if !has_credentials(url) && url.query().is_none() {
+        return url.as_str().to_owned();
+    }
     let mut url = url.clone();
     // Both fail only for URLs that cannot carry credentials.
     url.set_username("").ok();

@@ -1,5 +1,6 @@
 //! The program `sstream`: output and exit codes.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -163,7 +164,20 @@ fn a_filtered_mirror_is_signed_again_to_list_what_is_there() {
 fn completions_and_the_manual_are_printed() {
     let at = tempfile::tempdir().unwrap();
     assert!(done(&["completions", "bash"], at.path()).contains("sstream"));
-    assert!(done(&["man"], at.path()).contains(".TH"));
+    assert!(done(&["man"], at.path()).contains(".TH sstream 1"));
+    let page = done(&["man", "mirror"], at.path());
+    assert!(page.contains(".TH sstream-mirror 1") && page.contains("\\-\\-dry\\-run"), "{page}");
+    assert_eq!(sstream(&["man", "nosuch"], at.path()).status.code(), Some(2));
+    assert_eq!(sstream(&["man", "--out", "x", "mirror"], at.path()).status.code(), Some(2));
+    done(&["man", "--out", "pages/man1"], at.path());
+    let written = std::fs::read_dir(at.path().join("pages/man1")).unwrap();
+    let written: BTreeSet<String> =
+        written.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    for command in ["sstream", "sstream-verify", "sstream-query", "sstream-mirror", "sstream-man"] {
+        assert!(written.contains(&format!("{command}.1")), "{written:?}");
+    }
+    let read = std::fs::read_to_string(at.path().join("pages/man1/sstream-mirror.1")).unwrap();
+    assert_eq!(read, page);
 }
 
 #[test]

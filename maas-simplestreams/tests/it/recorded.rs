@@ -3,8 +3,9 @@
 //!
 //! `recorded/stream` is a stream of oddities: a nested index, an entry without a format, products
 //! without versions, versions without items, values of every type at every level, fields that are
-//! named like the levels, aliases. `recorded/N.json` is what `sstream-query --json` printed about
-//! it, run beside the directory, for the arguments in row N of the table.
+//! named like the levels, aliases. `recorded/numbers` holds numbers that fit no machine word, no
+//! double, or are not written in the shortest way. `recorded/N.json` is what `sstream-query --json`
+//! printed about them, run beside the directories, for the arguments in row N of the table.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -12,7 +13,7 @@ use std::path::Path;
 use crate::cli::{built, done, sstream};
 
 /// The rows: arguments of `query`, the last ones being filters.
-pub(crate) const QUERIES: [&[&str]; 14] = [
+pub(crate) const QUERIES: [&[&str]; 20] = [
     &["stream"],
     &["--max=1", "stream"],
     &["stream", "arch=amd64"],
@@ -27,6 +28,12 @@ pub(crate) const QUERIES: [&[&str]; 14] = [
     &["stream", "b=True", "s=", "l="],
     &["--max=2", "stream", "product_name=zeta"],
     &["stream", "size~^[56]$", "ftype=squashfs "],
+    &["numbers"],
+    &["numbers", "serial~^-9223372036854775809$"],
+    &["numbers", "n=inf"],
+    &["numbers", "n=1.5", "top=1.5"],
+    &["numbers", "serial=12345678901234567890123456789012345678901234567890"],
+    &["numbers", "n!=inf", "zero=0"],
 ];
 
 /// Where the recordings are.

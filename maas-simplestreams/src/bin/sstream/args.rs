@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use maas_simplestreams::filter::Filter;
 
-use crate::Answer;
+use crate::{Answer, Usage};
 
 /// Verify, query, mirror and publish simplestreams.
 #[derive(Debug, Parser)]
@@ -49,8 +49,8 @@ pub(crate) enum Command {
         /// The shell.
         shell: clap_complete::Shell,
     },
-    /// Print the manual page.
-    Man,
+    /// Print a manual page, or write them all.
+    Man(Man),
 }
 
 /// Which signatures count.
@@ -368,6 +368,16 @@ pub(crate) struct Import {
     pub(crate) destination: PathBuf,
 }
 
+#[derive(Args, Debug)]
+pub(crate) struct Man {
+    /// Write the page of every command into this directory.
+    #[arg(long, value_name = "DIR", conflicts_with = "command")]
+    pub(crate) out: Option<PathBuf>,
+    /// The command whose page is printed. Default: the page of `sstream` itself.
+    #[arg(value_name = "COMMAND")]
+    pub(crate) command: Option<String>,
+}
+
 /// Prints completions.
 pub(crate) fn completions(shell: clap_complete::Shell) -> Answer {
     let mut script = Vec::new();
@@ -376,8 +386,22 @@ pub(crate) fn completions(shell: clap_complete::Shell) -> Answer {
     Ok(std::process::ExitCode::SUCCESS)
 }
 
-/// Prints the manual page.
-pub(crate) fn manual() -> Answer {
-    clap_mangen::Man::new(Arguments::command()).render(&mut io::stdout())?;
+/// Prints a manual page, or writes them all.
+pub(crate) fn manual(arguments: Man) -> Answer {
+    let mut program = Arguments::command().disable_help_subcommand(true);
+    if let Some(directory) = arguments.out {
+        std::fs::create_dir_all(&directory)?;
+        clap_mangen::generate_to(program, directory)?;
+        return Ok(std::process::ExitCode::SUCCESS);
+    }
+    // Commands learn how they are called: `sstream-mirror` in the title, `sstream mirror` to type.
+    program.build();
+    let command = match &arguments.command {
+        None => &program,
+        Some(name) => program
+            .find_subcommand(name)
+            .ok_or_else(|| Usage(format!("there is no command `{name}`")))?,
+    };
+    clap_mangen::Man::new(command.clone()).render(&mut io::stdout())?;
     Ok(std::process::ExitCode::SUCCESS)
 }

@@ -77,7 +77,7 @@ async fn run(arguments: Arguments) -> ExitCode {
         Command::Export(arguments) => carry::export(arguments).await,
         Command::Import(arguments) => carry::import(arguments).await,
         Command::Completions { shell } => args::completions(shell),
-        Command::Man => args::manual(),
+        Command::Man(arguments) => args::manual(arguments),
     };
     answer.unwrap_or_else(|error| {
         // Whoever reads the output has seen enough.

@@ -5,9 +5,11 @@ use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 
+use maas_simplestreams::ordered::Tags;
 use maas_simplestreams::publish::{Listing, Signing, Stream, sign_unverified_tree};
+use maas_simplestreams::report::chain;
 use maas_simplestreams::sign::{KeyKind, SigningKey};
-use serde_json::{Map, Value};
+use maas_simplestreams::value::Value;
 
 use crate::args::{self, Build, Key, Keygen, Kind};
 use crate::{Answer, open, say};
@@ -26,14 +28,27 @@ fn signing_key(arguments: &Key) -> Result<Option<SigningKey>, Box<dyn Error>> {
     Ok(Some(SigningKey::load(&secret, passphrase.as_deref(), open::now())?))
 }
 
+/// The records of a list of items.
+fn items(list: Value) -> Option<Vec<Tags>> {
+    let Value::Array(list) = list else { return None };
+    let records = list.into_iter().map(|record| match record {
+        Value::Object(record) => Some(*record),
+        _ => None,
+    });
+    records.collect()
+}
+
 pub(crate) fn build(arguments: Build) -> Answer {
     let key = signing_key(&arguments.key)?;
-    let mut records: Vec<Map<String, Value>> = Vec::new();
+    let mut records: Vec<Tags> = Vec::new();
     for list in &arguments.items {
         let text = std::fs::read(list).map_err(|error| format!("`{}`: {error}", list.display()))?;
-        let list: Vec<Map<String, Value>> = serde_json::from_slice(&text)
-            .map_err(|error| format!("`{}`: {error}", list.display()))?;
-        records.extend(list);
+        let content = Value::from_json(&text)
+            .map_err(|error| format!("`{}`: {}", list.display(), chain(&error)))?;
+        records.extend(
+            items(content)
+                .ok_or_else(|| format!("`{}` is not a list of objects", list.display()))?,
+        );
     }
     let beside = arguments.items.first().and_then(|list| list.parent());
     let files = arguments.files.as_deref().or(beside).unwrap_or(Path::new("."));
