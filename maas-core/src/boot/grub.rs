@@ -3,10 +3,31 @@
 use super::render::{BootConfig, FetchedOver};
 use crate::deploy::Endpoints;
 
-/// `grub/grub.cfg`: sends GRUB on by its MAC address and, when that is unknown, to enlistment.
+/// `grub/grub.cfg`: sends GRUB on by its MAC address and, when that is unknown, to enlistment,
+/// again and again until one of them is there.
 /// No device prefix, so that GRUB stays with the protocol it was loaded by.
 pub const PRELOADER: &str = "configfile /grub/grub.cfg-${net_default_mac}\n\
-                             configfile /grub/grub.cfg-default-${grub_cpu}\n";
+                             configfile /grub/grub.cfg-default-${grub_cpu}\n\
+                             while sleep 10; do\n    \
+                             configfile /grub/grub.cfg-${net_default_mac}\n    \
+                             configfile /grub/grub.cfg-default-${grub_cpu}\n\
+                             done\n";
+
+/// What follows the downloads of a menu entry.
+///
+/// After a download that was cut off, GRUB would start a kernel without its RAM disk, or wait in
+/// its menu for somebody. The machine starts again when the rack answers, and takes what its plan
+/// is by then. It does not read the configuration anew in GRUB: each time would nest in the last
+/// one, and after eight of them GRUB 2.06 runs no command any more.
+const AFTER_DOWNLOADS: &str = "    if [ $? -ne 0 ]; then
+        echo   'A download was cut off. Starting again when the server answers...'
+        while sleep 10; do
+            if [ -s /grub/grub.cfg ]; then
+                reboot
+            fi
+        done
+    fi
+";
 
 pub(super) fn render(
     config: &BootConfig,
@@ -32,6 +53,7 @@ pub(super) fn render(
             if let Some(dtb) = &boot.dtb {
                 entry.push_str(&format!("    devicetree {prefix}{dtb}\n"));
             }
+            entry.push_str(AFTER_DOWNLOADS);
             format!("{head}menuentry 'Ephemeral' {{\n{entry}}}\n")
         }
         BootConfig::Local { arch } => format!("{head}{}", local(arch)),

@@ -15,11 +15,22 @@ pub(super) fn render(config: &BootConfig, loader: Loader, endpoints: &Endpoints)
     }
 }
 
+/// What pxelinux does at the prompt that it shows when a file did not arrive.
+///
+/// After ten seconds (`TIMEOUT` counts tenths) it loads itself anew, and so reads what the
+/// configuration is by then. Without a failure there is no prompt, and no waiting. U-Boot reads
+/// the same language and takes `TIMEOUT` for a wait before everything, so it is not told.
+const AFTER_FAILURE: &str = "TIMEOUT 100\nONTIMEOUT lpxelinux.0\n";
+
 fn execute(boot: &EphemeralBoot, loader: Loader, endpoints: &Endpoints) -> String {
     let command_line = boot.command_line.render(endpoints);
     let kernel = endpoints.image(&boot.kernel);
     let initrd = endpoints.image(&boot.initrd);
-    let mut text = "DEFAULT execute\n\nLABEL execute\n".to_owned();
+    let mut text = "DEFAULT execute\n".to_owned();
+    if loader == Loader::Pxelinux && matches!(boot.command_line.arch.as_str(), "amd64" | "i386") {
+        text.push_str(AFTER_FAILURE);
+    }
+    text.push_str("\nLABEL execute\n");
     if loader == Loader::Pxelinux {
         text.push_str(&format!("  SAY Booting under MAAS direction...\n  SAY {command_line}\n"));
     }

@@ -18,8 +18,8 @@ use super::reply::Extent;
 use super::router::{Route, Router};
 use super::{
     API_ROOT, Access, Authenticator, BodyRule, BoxError, Caller, Connection, Fields, Operation,
-    Problem, Reply, ReplyBody, Request, RequestBody, TableError, canonical_path, get, parse_body,
-    parse_urlencoded,
+    Problem, Reply, ReplyBody, Request, RequestBody, TableError, canonical_path, get,
+    ignore_range_unless_get, parse_body, parse_urlencoded,
 };
 
 /// What requests may cost.
@@ -167,7 +167,8 @@ impl<S: Send + Sync + 'static> Api<S> {
         B::Error: Into<BoxError>,
     {
         let started = Instant::now();
-        let (parts, body) = request.into_parts();
+        let (mut parts, body) = request.into_parts();
+        ignore_range_unless_get(&parts.method, &mut parts.headers);
         let (method, path) = (parts.method.clone(), parts.uri.path().to_owned());
         let query = parts.uri.query().unwrap_or_default().to_owned();
         let extent = if method == Method::HEAD { Extent::Head } else { Extent::Whole };

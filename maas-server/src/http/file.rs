@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use tokio::sync::watch;
 
 use self::body::read_chunk;
@@ -112,11 +112,15 @@ impl FileContent {
     /// # Errors
     /// When the file cannot be read or has become shorter.
     pub async fn read_at(&self, at: u64, length: usize) -> io::Result<Bytes> {
-        let left = usize::try_from(self.length.saturating_sub(at)).unwrap_or(usize::MAX);
-        let (file, length) = (Arc::clone(&self.file), length.min(left));
-        let read =
-            tokio::task::spawn_blocking(move || read_chunk(&file, at, length, BytesMut::new()));
+        let content = self.clone();
+        let read = tokio::task::spawn_blocking(move || content.read_here(at, length));
         read.await.map_err(io::Error::other)?
+    }
+
+    /// The same on this thread, which may wait.
+    pub(crate) fn read_here(&self, at: u64, length: usize) -> io::Result<Bytes> {
+        let left = usize::try_from(self.length.saturating_sub(at)).unwrap_or(usize::MAX);
+        read_chunk(&self.file, at, length.min(left), BytesMut::new())
     }
 
     /// Notes that it is used now, as its time of modification: what least recently was used
@@ -244,6 +248,14 @@ fn open(path: &Path, expected: Option<u64>) -> Result<FileContent, FileError> {
     }
     let media_type = "application/octet-stream".to_owned();
     Ok(FileContent { file: Arc::new(file), length, media_type, tag: None })
+}
+
+/// Removes a `Range` that has no meaning: it is defined for GET, and every other method ignores it
+/// (RFC 9110 14.2). A HEAD with one tells the whole length.
+pub fn ignore_range_unless_get(method: &Method, headers: &mut HeaderMap) {
+    if *method != Method::GET {
+        headers.remove(header::RANGE);
+    }
 }
 
 /// Whether an `If-None-Match` names the tag (weak comparison, RFC 9110 13.1.2).

@@ -99,7 +99,8 @@ pub use api::{Api, ApiTitle, Limits};
 pub use body::{BodyError, BoxError, ReplyBody, RequestBody};
 pub use field::{Field, FieldError, FieldErrors, Fields, Value, parse_flag};
 pub use file::{
-    CHUNK_LEN, FileContent, FileError, Range, Reach, growing_reply, if_none_match, parse_range,
+    CHUNK_LEN, FileContent, FileError, Range, Reach, growing_reply, if_none_match,
+    ignore_range_unless_get, parse_range,
 };
 pub use form::{parse_body, parse_json_object, parse_urlencoded};
 pub use listen::{Answer, BindError, Listener, ServeOptions, serve_connection};

@@ -51,7 +51,7 @@ fn pxelinux_is_written_as_lpxelinux_reads_it() {
     assert_eq!(
         rendered(Loader::Pxelinux, FetchedOver::Http, "10.0.0.1"),
         format!(
-            "DEFAULT execute\n\nLABEL execute\n  SAY Booting under MAAS direction...\n  SAY {CMDLINE}\n  \
+            "DEFAULT execute\nTIMEOUT 100\nONTIMEOUT lpxelinux.0\n\nLABEL execute\n  SAY Booting under MAAS direction...\n  SAY {CMDLINE}\n  \
              KERNEL http://10.0.0.1:5248/images/aa/ubuntu/amd64/ga-24.04/noble/stable/boot-kernel\n  \
              INITRD http://10.0.0.1:5248/images/bb/ubuntu/amd64/ga-24.04/noble/stable/boot-initrd\n  \
              APPEND {CMDLINE}\n  IPAPPEND 2\n"
@@ -74,7 +74,12 @@ fn grub_escapes_braces_and_names_the_host_only_over_tftp() {
                 "set default=\"0\"\nset timeout=0\n\nmenuentry 'Ephemeral' {{\n    \
                  echo   'Booting under MAAS direction...'\n    \
                  linux  {prefix}{kernel} {escaped} BOOTIF=01-${{net_default_mac}}\n    \
-                 initrd {prefix}{initrd}\n}}\n"
+                 initrd {prefix}{initrd}\n    \
+                 if [ $? -ne 0 ]; then\n        \
+                 echo   'A download was cut off. Starting again when the server answers...'\n        \
+                 while sleep 10; do\n            \
+                 if [ -s /grub/grub.cfg ]; then\n                \
+                 reboot\n            fi\n        done\n    fi\n}}\n"
             )
         );
     }
@@ -89,7 +94,8 @@ fn ipxe_loads_kernel_and_ram_disk_by_url() {
     assert_eq!(
         rendered(Loader::Ipxe, FetchedOver::Http, "10.0.0.1"),
         format!(
-            "#!ipxe\nkernel http://10.0.0.1:5248/images/aa/ubuntu/amd64/ga-24.04/noble/stable/boot-kernel\n\
+            "#!ipxe\nset known /only-for-unknown-machines\n\
+             kernel http://10.0.0.1:5248/images/aa/ubuntu/amd64/ga-24.04/noble/stable/boot-kernel\n\
              imgargs boot-kernel {CMDLINE} BOOTIF=01-${{mac}} initrd=boot-initrd\n\
              initrd http://10.0.0.1:5248/images/bb/ubuntu/amd64/ga-24.04/noble/stable/boot-initrd\nboot\n"
         )
@@ -105,7 +111,7 @@ fn the_local_disk_is_booted_in_every_language() {
     assert_eq!(
         local("amd64", Loader::Ipxe),
         "#!ipxe\nsanboot --no-describe --drive 0x80 || sanboot --no-describe --drive 0x81 || \
-         sanboot --no-describe --drive 0x82 || sanboot --no-describe --drive 0x83\n"
+         sanboot --no-describe --drive 0x82 || sanboot --no-describe --drive 0x83 || exit 0\n"
     );
     assert!(local("amd64", Loader::Pxelinux).ends_with("  KERNEL chain.c32\n  APPEND hd0\n"));
     assert!(local("arm64", Loader::Pxelinux).ends_with("  LOCALBOOT 0\n"));
@@ -128,10 +134,35 @@ fn what_a_user_writes_cannot_end_a_line_early() {
 }
 
 #[test]
-fn ipxe_chains_by_mac_and_falls_back_to_enlistment() {
+fn only_the_pxelinux_of_pcs_loads_itself_anew() {
+    let mut boot = boot();
+    boot.command_line.arch = "arm64".into();
+    let config = BootConfig::Ephemeral(Box::new(boot));
+    let endpoints = Endpoints::new("10.0.0.1");
+    for loader in [Loader::Pxelinux, Loader::PowerNv, Loader::S390x] {
+        let text = render(&config, loader, FetchedOver::Http, &endpoints);
+        assert!(text.starts_with("DEFAULT execute\n\nLABEL execute\n"), "{text}");
+    }
+}
+
+#[test]
+fn ipxe_chains_by_mac_falls_back_to_enlistment_and_tries_again() {
     assert_eq!(
         crate::boot::ipxe_preloader(&Endpoints::new("10.0.0.1")),
-        "#!ipxe\nchain http://10.0.0.1:5248/ipxe.cfg-${mac} || \
-         chain http://10.0.0.1:5248/ipxe.cfg-default-amd64\n"
+        "#!ipxe\nset pause:int32 2\n:again\nimgfree ||\nclear known ||\n\
+         chain http://10.0.0.1:5248/ipxe.cfg-${mac} || \
+         chain http://10.0.0.1:5248/ipxe.cfg-default-amd64${known} || goto failed\nexit 1\n\
+         :failed\necho Nothing was booted, trying again in ${pause} seconds\nsleep ${pause}\n\
+         iseq ${pause} 29 || inc pause 3\ngoto again\n"
+    );
+}
+
+#[test]
+fn grub_looks_for_a_configuration_until_there_is_one() {
+    let by_mac = "configfile /grub/grub.cfg-${net_default_mac}\n";
+    let enlistment = "configfile /grub/grub.cfg-default-${grub_cpu}\n";
+    assert_eq!(
+        crate::boot::GRUB_PRELOADER,
+        format!("{by_mac}{enlistment}while sleep 10; do\n    {by_mac}    {enlistment}done\n")
     );
 }

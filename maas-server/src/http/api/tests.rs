@@ -370,6 +370,20 @@ async fn head_is_get_without_the_body() {
 }
 
 #[tokio::test]
+async fn a_range_is_heeded_for_get_alone() {
+    for (method, status, length) in [("GET", 206, 2), ("HEAD", 200, 5)] {
+        let request = request(method, "/images/abcdef0/ubuntu/kernel").header("range", "bytes=1-2");
+        let answer = send(&api(), request.body(Full::default()).unwrap()).await;
+        assert_eq!(
+            (answer.status, &answer.headers["content-length"]),
+            (status, &HeaderValue::from(length))
+        );
+        assert_eq!(answer.headers.contains_key("content-range"), method == "GET");
+        assert_eq!(answer.headers["etag"], "\"d1\"");
+    }
+}
+
+#[tokio::test]
 async fn a_panic_is_a_500_that_tells_nothing() {
     let answer = plain("POST", "/panic").await;
     assert_eq!(answer.status, 500);

@@ -8,7 +8,9 @@ use hyper::body::Incoming;
 use maas_core::boot::FetchedOver;
 
 use super::{Found, RemoteRack};
-use crate::http::{Answer, Connection, Problem, Reply, ReplyBody, canonical_path};
+use crate::http::{
+    Answer, Connection, Problem, Reply, ReplyBody, canonical_path, ignore_range_unless_get,
+};
 use crate::rack::enrolment::{REACHED_HEADER, TOKEN_HEADER};
 use crate::rack::reports::{self, Reported};
 
@@ -26,10 +28,11 @@ const OF_ONE_CONNECTION: [HeaderName; 7] = [
 impl Answer for RemoteRack {
     async fn answer(
         &self,
-        request: http::Request<Incoming>,
+        mut request: http::Request<Incoming>,
         connection: Connection,
     ) -> Response<ReplyBody> {
         let method = request.method().clone();
+        ignore_range_unless_get(&method, request.headers_mut());
         let path = request.uri().path().to_owned();
         let answered = if path.starts_with("/MAAS/") || path.starts_with("//MAAS/") {
             self.hand_on(request, connection).await

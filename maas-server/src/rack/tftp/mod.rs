@@ -4,6 +4,7 @@
 //! own socket, bound to the address that its client asked.
 
 mod clients;
+mod lock_step;
 mod netascii;
 mod socket;
 mod source;
@@ -17,6 +18,7 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use maas_core::boot::FetchedOver;
 use maas_core::tftp::{self, ErrorCode, Request, RequestError, error_packet};
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -90,8 +92,9 @@ impl TftpServer {
 
     /// Serves until `stop`; transfers under way are cut, firmware then asks again.
     ///
-    /// Packets are handled on a thread of their own: most transfers go block by block, and what
-    /// waking another thread costs is more than a block. Files are found where this is called.
+    /// Packets are handled on threads of their own, away from everything else that this program
+    /// does: one for requests and transfers with windows, one for each of the first transfers that
+    /// go block by block. Files are found where this is called.
     pub async fn serve(
         self,
         files: Arc<dyn BootFiles>,
@@ -125,7 +128,9 @@ impl TftpServer {
     }
 
     async fn packets(self, files: Arc<dyn BootFiles>, limits: TftpLimits, stop: CancellationToken) {
-        let clients = Arc::new(Clients::new(limits.transfers, limits.transfers_of_client));
+        let clients =
+            Arc::new(Clients::new(limits.transfers, limits.transfers_of_client, stop.clone()));
+        let threads = Arc::new(Semaphore::new(lock_step::THREADS));
         let mut transfers = JoinSet::new();
         // Room for as many datagrams as the system hands over at once.
         let mut buffer = vec![0; 64 * 1024];
@@ -159,14 +164,12 @@ impl TftpServer {
                     self.refuse(&received, "files are only read here").await;
                     continue;
                 };
-                // A client that repeats its request has not seen the first packet yet.
-                let Some(slot) = clients.admit(received.peer) else { continue };
+                let Some(slot) = clients.admit(received.peer, &request) else { continue };
                 let reached = received.reached.unwrap_or(self.address.ip());
                 let asked = Asked { request, peer: received.peer, reached };
-                let files = Arc::clone(&files);
+                let (files, threads) = (Arc::clone(&files), Arc::clone(&threads));
                 transfers.spawn(async move {
-                    let _slot = slot;
-                    transfer::run(asked, &*files, limits).await;
+                    transfer::run(asked, slot, &*files, limits, &threads).await;
                 });
             }
         }

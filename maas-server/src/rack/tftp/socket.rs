@@ -16,9 +16,47 @@ pub(super) struct Socket {
 
 /// What peers' addresses must look like to the system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Family {
+pub(super) enum Family {
     V4,
     V6,
+}
+
+impl Family {
+    /// The family of a socket with this address.
+    pub(super) const fn of(local: SocketAddr) -> Self {
+        match local {
+            SocketAddr::V4(_) => Self::V4,
+            SocketAddr::V6(_) => Self::V6,
+        }
+    }
+
+    pub(super) fn address_of(self, peer: SocketAddr) -> SocketAddr {
+        match (self, peer) {
+            (Self::V6, SocketAddr::V4(peer)) => {
+                SocketAddr::new(peer.ip().to_ipv6_mapped().into(), peer.port())
+            }
+            (_, peer) => peer,
+        }
+    }
+}
+
+/// A socket of its own for one transfer, at the address that its client asked.
+///
+/// It is not connected: what others send to it is to be answered by an error.
+pub(super) fn of_transfer(local: IpAddr, peer: SocketAddr) -> io::Result<std::net::UdpSocket> {
+    let mut address = SocketAddr::new(local, 0);
+    // A link-local address is one of a link.
+    if let (SocketAddr::V6(local), SocketAddr::V6(peer)) = (&mut address, peer)
+        && (local.ip().segments()[0] & 0xffc0) == 0xfe80
+    {
+        local.set_scope_id(peer.scope_id());
+    }
+    std::net::UdpSocket::bind(address)
+}
+
+/// Whether these are one peer. On a link-local address the number of the link may be missing.
+pub(super) fn is_same_peer(one: SocketAddr, other: SocketAddr) -> bool {
+    (one.ip(), one.port()) == (other.ip(), other.port())
 }
 
 /// What was received: one datagram, or several of one client.
@@ -33,11 +71,6 @@ pub(super) struct Received {
 }
 
 impl Received {
-    /// Whether this peer sent it. On a link-local address the number of the link may be missing.
-    pub(super) fn is_of(&self, peer: SocketAddr) -> bool {
-        (self.peer.ip(), self.peer.port()) == (peer.ip(), peer.port())
-    }
-
     /// The datagrams in the buffer that was filled.
     pub(super) fn datagrams<'a>(&self, buffer: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
         let filled = buffer.get(..self.length).unwrap_or_default();
@@ -52,10 +85,7 @@ impl Socket {
 
     fn of(socket: UdpSocket) -> io::Result<Self> {
         let state = UdpSocketState::new((&socket).into())?;
-        let family = match socket.local_addr()? {
-            SocketAddr::V4(_) => Family::V4,
-            SocketAddr::V6(_) => Family::V6,
-        };
+        let family = Family::of(socket.local_addr()?);
         Ok(Self { socket, state, family })
     }
 
@@ -66,21 +96,8 @@ impl Socket {
 
     /// A socket of the runtime that this is called in.
     pub(super) fn from_std(socket: std::net::UdpSocket) -> io::Result<Self> {
+        socket.set_nonblocking(true)?;
         Self::of(UdpSocket::from_std(socket)?)
-    }
-
-    /// A socket of its own for one transfer, at the address that its client asked.
-    ///
-    /// It is not connected: what others send to it is to be answered by an error.
-    pub(super) async fn of_transfer(local: IpAddr, peer: SocketAddr) -> io::Result<Self> {
-        let mut address = SocketAddr::new(local, 0);
-        // A link-local address is one of a link.
-        if let (SocketAddr::V6(local), SocketAddr::V6(peer)) = (&mut address, peer)
-            && (local.ip().segments()[0] & 0xffc0) == 0xfe80
-        {
-            local.set_scope_id(peer.scope_id());
-        }
-        Self::bind(address).await
     }
 
     pub(super) fn local_address(&self) -> io::Result<SocketAddr> {
@@ -119,12 +136,7 @@ impl Socket {
         bytes: &[u8],
         segment: Option<usize>,
     ) -> io::Result<()> {
-        let peer = match (self.family, peer) {
-            (Family::V6, SocketAddr::V4(peer)) => {
-                SocketAddr::new(peer.ip().to_ipv6_mapped().into(), peer.port())
-            }
-            (_, peer) => peer,
-        };
+        let peer = self.family.address_of(peer);
         let size = segment.unwrap_or(bytes.len()).max(1);
         let mut rest = bytes;
         while !rest.is_empty() {
@@ -155,7 +167,7 @@ impl Socket {
 }
 
 /// A socket for both families shows IPv4 clients as `::ffff:a.b.c.d`.
-fn canonical(address: SocketAddr) -> SocketAddr {
+pub(super) fn canonical(address: SocketAddr) -> SocketAddr {
     match address.ip().to_canonical() {
         IpAddr::V4(ip) => SocketAddr::new(ip.into(), address.port()),
         IpAddr::V6(_) => address,

@@ -51,18 +51,41 @@ impl Source {
     }
 
     /// The bytes from `from` up to, not including, `to`, which lie within the file.
-    pub(super) async fn slice(&mut self, from: u64, to: u64) -> io::Result<Bytes> {
-        let index = |number: u64| usize::try_from(number).map_err(io::Error::other);
-        match self {
-            Self::Memory(bytes) => Ok(bytes.slice(index(from)?..index(to)?)),
-            Self::File { content, chunk, at } => {
-                if from < *at || to > *at + chunk.len() as u64 {
-                    let length = index(to - from)?.max(CHUNK_LEN);
-                    *chunk = content.read_at(from, length).await?;
-                    *at = from;
-                }
-                Ok(chunk.slice(index(from - *at)?..index(to - *at)?))
-            }
+    pub(super) async fn slice(&mut self, from: u64, to: u64) -> io::Result<&[u8]> {
+        if let Self::File { content, chunk, at } = self
+            && !holds(chunk, *at, from, to)
+        {
+            *chunk = content.read_at(from, index(to - from)?.max(CHUNK_LEN)).await?;
+            *at = from;
         }
+        self.held(from, to)
     }
+
+    /// The same on this thread, which may wait for the disk.
+    pub(super) fn slice_here(&mut self, from: u64, to: u64) -> io::Result<&[u8]> {
+        if let Self::File { content, chunk, at } = self
+            && !holds(chunk, *at, from, to)
+        {
+            *chunk = content.read_here(from, index(to - from)?.max(CHUNK_LEN))?;
+            *at = from;
+        }
+        self.held(from, to)
+    }
+
+    fn held(&self, from: u64, to: u64) -> io::Result<&[u8]> {
+        let (bytes, start) = match self {
+            Self::Memory(bytes) => (bytes, 0),
+            Self::File { chunk, at, .. } => (chunk, *at),
+        };
+        let within = index(from.saturating_sub(start))?..index(to.saturating_sub(start))?;
+        bytes.get(within).ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
+    }
+}
+
+fn holds(chunk: &Bytes, at: u64, from: u64, to: u64) -> bool {
+    from >= at && to <= at + chunk.len() as u64
+}
+
+fn index(number: u64) -> io::Result<usize> {
+    usize::try_from(number).map_err(io::Error::other)
 }

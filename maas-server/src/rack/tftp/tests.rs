@@ -134,23 +134,91 @@ async fn a_request_that_is_repeated_is_answered_once() {
     server.end().await;
 }
 
+/// The next packet with another opcode and number than those that are repeated meanwhile.
+async fn next_other(socket: &UdpSocket, repeated: &[u8]) -> (Vec<u8>, SocketAddr) {
+    let mut buffer = [0; 2048];
+    loop {
+        let (length, from) = socket.recv_from(&mut buffer).await.unwrap();
+        if buffer[..4] != repeated[..4] {
+            return (buffer[..length].to_vec(), from);
+        }
+    }
+}
+
+#[tokio::test]
+async fn another_request_from_the_same_port_ends_the_transfer_before_it() {
+    let (server, _) = Running::with_big_file().await;
+    for options in [&b""[..], b"windowsize\x004\0"] {
+        let request = [&b"\0\x01big\0octet\0"[..], options].concat();
+        let (socket, first, before) = ask(server.address, &request).await;
+        socket.send_to(b"\0\x01grub/grub.cfg\0octet\0", server.address).await.unwrap();
+        let mut buffer = [0; 2048];
+        let (length, from) = loop {
+            let (length, from) = socket.recv_from(&mut buffer).await.unwrap();
+            if from != before {
+                break (length, from);
+            }
+        };
+        assert_eq!(&buffer[..length], b"\0\x03\0\x01a\nb\n", "{first:?}");
+        socket.send_to(b"\0\x04\0\x01", from).await.unwrap();
+    }
+    server.end().await;
+}
+
+#[tokio::test]
+async fn a_client_that_fell_silent_may_ask_for_the_same_again_from_the_same_port() {
+    let (server, content) = Running::with_big_file().await;
+    let request = b"\0\x01big\0octet\0";
+    let (socket, first, from) = ask(server.address, request).await;
+    socket.send_to(b"\0\x04\0\x01", from).await.unwrap();
+    let (second, _) = next_other(&socket, &first).await;
+    assert_eq!(second[..4], [0, 3, 0, 2]);
+    // It starts anew, and what is repeated to it by the old transfer means nothing to it.
+    let again = loop {
+        socket.send_to(request, server.address).await.unwrap();
+        let wait = Duration::from_millis(300);
+        let answer = tokio::time::timeout(wait, next_other(&socket, &second)).await;
+        if let Ok((answer, by)) = answer {
+            assert_ne!(by, from);
+            break answer;
+        }
+    };
+    assert_eq!(again[..4], [0, 3, 0, 1]);
+    assert_eq!(again[4..], content[..512]);
+    server.end().await;
+}
+
+#[tokio::test]
+async fn a_server_that_stops_waits_for_no_client() {
+    let (server, _) = Running::with_big_file().await;
+    let (_socket, _, _) = ask(server.address, b"\0\x01big\0octet\0timeout\x0030\0").await;
+    tokio::time::timeout(Duration::from_secs(3), server.end()).await.unwrap();
+}
+
 #[tokio::test]
 async fn a_stranger_is_told_that_it_has_no_part_in_a_transfer_which_goes_on() {
     let (server, content) = Running::with_big_file().await;
-    let (socket, _, from) = ask(server.address, b"\0\x01big\0octet\0").await;
-    let stranger = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-    let mut buffer = [0; 2048];
-    // An error packet is not answered, or two sides would never end.
-    stranger.send_to(b"\0\x05\0\0gone\0", from).await.unwrap();
-    stranger.send_to(b"\0\x04\0\x01", from).await.unwrap();
-    let (length, by) = stranger.recv_from(&mut buffer).await.unwrap();
-    assert_eq!((&buffer[..4], by), (b"\0\x05\0\x05".as_slice(), from), "{length}");
-    let second = tokio::time::timeout(Duration::from_millis(100), stranger.recv(&mut buffer)).await;
-    assert!(second.is_err());
-    socket.send_to(b"\0\x04\0\x01", from).await.unwrap();
-    let length = socket.recv(&mut buffer).await.unwrap();
-    assert_eq!(&buffer[..4], b"\0\x03\0\x02");
-    assert_eq!(buffer[4..length], content[512..1024]);
+    // In lock-step and with windows, which are two ways through the server.
+    for options in [&b"blksize\x00512\0"[..], b"blksize\x00512\0windowsize\x002\0"] {
+        let request = [&b"\0\x01big\0octet\0"[..], options].concat();
+        let (socket, granted, from) = ask(server.address, &request).await;
+        assert_eq!(granted[2..], *options);
+        let stranger = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let mut buffer = [0; 2048];
+        // An error packet is not answered, or two sides would never end.
+        stranger.send_to(b"\0\x05\0\0gone\0", from).await.unwrap();
+        stranger.send_to(b"\0\x04\0\0", from).await.unwrap();
+        let (length, by) = stranger.recv_from(&mut buffer).await.unwrap();
+        assert_eq!((&buffer[..4], by), (b"\0\x05\0\x05".as_slice(), from), "{length}");
+        let wait = Duration::from_millis(100);
+        let second = tokio::time::timeout(wait, stranger.recv(&mut buffer)).await;
+        assert!(second.is_err());
+        socket.send_to(b"\0\x04\0\0", from).await.unwrap();
+        let length = socket.recv(&mut buffer).await.unwrap();
+        assert_eq!(&buffer[..4], b"\0\x03\0\x01");
+        assert_eq!(buffer[4..length], content[..512]);
+        socket.send_to(b"\0\x05\0\0enough\0", from).await.unwrap();
+    }
     server.end().await;
 }
 

@@ -28,6 +28,8 @@ enum Command {
     Exit {
         failed: bool,
     },
+    /// Goes to a label. Scripts do so after a failure, to try again; here the firmware starts over.
+    Goto,
     /// Nothing that matters here: `echo`, `set`, `sleep`, `dhcp`…
     Passes,
     Unknown(String),
@@ -98,8 +100,11 @@ fn command(words: &[&str]) -> Command {
         "poweroff" => Command::Poweroff,
         "reboot" => Command::Reboot,
         "exit" => Command::Exit { failed: rest.first().is_some_and(|status| *status != "0") },
-        "echo" | "set" | "sleep" | "dhcp" | "ifopen" | "ifconf" | "imgfree" | "prompt" | "show"
-        | "clear" | "isset" | "iseq" | "imgstat" | "route" | "ntp" | "sync" => Command::Passes,
+        "goto" => Command::Goto,
+        "echo" | "set" | "inc" | "sleep" | "dhcp" | "ifopen" | "ifconf" | "imgfree" | "prompt"
+        | "show" | "clear" | "isset" | "iseq" | "imgstat" | "route" | "ntp" | "sync" => {
+            Command::Passes
+        }
         label if label.starts_with(':') => Command::Passes,
         other => Command::Unknown(other.to_owned()),
     }
@@ -178,6 +183,9 @@ fn run<'a>(
                 if command == (Command::Exit { failed: false }) {
                     return Ok(None);
                 }
+                if command == Command::Goto && status.is_err() {
+                    break;
+                }
                 status = match step(boot, disk, base, command, loaded, depth).await {
                     Ok(Some(action)) => return Ok(Some(action)),
                     Ok(None) => Ok(()),
@@ -239,6 +247,9 @@ async fn step(
         Command::Sanboot => return disk.boot().map(Some),
         Command::Poweroff => return Ok(Some(BootAction::PowerOff)),
         Command::Reboot => return Err(BootFailure::Again("the script says reboot".to_owned())),
+        Command::Goto => {
+            return Err(BootFailure::Again("the script goes elsewhere".to_owned()));
+        }
         Command::Exit { failed: true } => {
             return Err(BootFailure::Again("the script exits with a failure".to_owned()));
         }
