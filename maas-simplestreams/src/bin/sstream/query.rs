@@ -113,8 +113,10 @@ fn write_record(out: &mut impl Write, record: &Record<'_>) -> std::io::Result<()
 
 /// A JSON string with everything beyond ASCII escaped, as the Python tools print it.
 fn write_ascii(out: &mut impl Write, text: &str) -> std::io::Result<()> {
-    let is_plain = |byte: u8| (b' '..=b'~').contains(&byte) && byte != b'"' && byte != b'\\';
-    if text.bytes().all(is_plain) {
+    let is_plain = |byte: u8| (b' '..=b'~').contains(&byte) & (byte != b'"') & (byte != b'\\');
+    // Looking at all of it takes a fraction of what stopping at the first odd byte would: the
+    // processor looks at dozens at a time.
+    if text.bytes().fold(true, |plain, byte| plain & is_plain(byte)) {
         out.write_all(b"\"")?;
         out.write_all(text.as_bytes())?;
         return out.write_all(b"\"");
