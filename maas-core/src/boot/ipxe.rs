@@ -24,9 +24,9 @@ const IS_KNOWN: &str = "set known /only-for-unknown-machines";
 /// An iPXE script ends at the first command that fails, so that one lost connection would leave a
 /// machine standing for ever. This one tries again with whatever the rack says by then, after
 /// pauses that grow, so that many machines do not come back all at once. A known machine whose
-/// kernel did not arrive must not be enlisted in place of that, see [`IS_KNOWN`]. A script that
-/// ends well without booting anything has left the machine to its firmware's next boot device; a
-/// failure is what makes UEFI go on to that.
+/// kernel did not arrive must not be enlisted in place of that, so that a known machine's script
+/// sets `known`. A script that ends well without booting anything has left the machine to its
+/// firmware's next boot device; a failure is what makes UEFI go on to that.
 #[must_use]
 pub fn preloader(endpoints: &Endpoints) -> String {
     let rack = endpoints.rack();
