@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use memchr::memmem;
+
 const BEGIN: &str = "-----BEGIN PGP SIGNED MESSAGE-----";
 const SIGNATURE: &str = "-----BEGIN PGP SIGNATURE-----";
 const END: &str = "-----END PGP SIGNATURE-----";
@@ -9,6 +11,8 @@ const END: &str = "-----END PGP SIGNATURE-----";
 /// the signature itself says which one was used.
 const HASHES: [&str; 9] =
     ["MD5", "SHA1", "RIPEMD160", "SHA224", "SHA256", "SHA384", "SHA512", "SHA3-256", "SHA3-512"];
+/// Bytes that are looked at several times in a row: they stay in the processor's first cache.
+const BLOCK: usize = 16 << 10;
 /// Most `Hash` header lines.
 const HASH_LINES: usize = 16;
 
@@ -211,20 +215,28 @@ impl<'a> Clearsigned<'a> {
 /// The length of the text before the signature block when it can be taken as it stands: no
 /// carriage return, no dash at the start of a line, no blank at the end of one.
 fn plain_body(rest: &[u8]) -> Option<usize> {
-    let mut before = 0;
-    let frame = [SIGNATURE, "\n"].concat();
-    for end in memchr::memchr_iter(b'\n', rest) {
-        if end > before && matches!(rest.get(end - 1), Some(b' ' | b'\t')) {
+    // A line that starts with a dash is either the frame or escaped.
+    if rest.first() == Some(&b'-') {
+        return None;
+    }
+    let dash = memmem::Finder::new(b"\n-");
+    let blanks = [memmem::Finder::new(b" \n"), memmem::Finder::new(b"\t\n")];
+    let mut start = 0;
+    while start < rest.len() {
+        // Blocks overlap by a byte, as what is looked for has two.
+        let block = rest.get(start..rest.len().min(start + BLOCK + 1))?;
+        let dash = dash.find(block);
+        let text = block.get(..dash.map_or(block.len(), |end| end + 1))?;
+        if memchr::memchr(b'\r', text).is_some()
+            || blanks.iter().any(|blank| blank.find(text).is_some())
+        {
             return None;
         }
-        before = end + 1;
-        if rest.get(before) == Some(&b'-') {
-            let is_frame =
-                rest.get(before..).is_some_and(|rest| rest.starts_with(frame.as_bytes()));
-            let text = rest.get(..end)?;
-            let is_plain = is_frame && text.first() != Some(&b'-');
-            return (is_plain && memchr::memchr(b'\r', text).is_none()).then_some(end);
+        if let Some(end) = dash {
+            let frame = rest.get(start + end + 1..)?.strip_prefix(SIGNATURE.as_bytes())?;
+            return (frame.first() == Some(&b'\n')).then_some(start + end);
         }
+        start += BLOCK;
     }
     None
 }
@@ -341,6 +353,28 @@ mod tests {
             prop_assume!(plain);
             let parts = Clearsigned::split(document.as_bytes()).unwrap();
             prop_assert_eq!(String::from_utf8(parts.signed.into_owned()).unwrap(), expected.join("\n"));
+        }
+
+        #[test]
+        fn long_text_is_taken_as_it_stands_exactly_when_nothing_is_to_be_undone(
+            before in BLOCK - 4..BLOCK + 4,
+            odd in prop::sample::select(vec!["", " ", "\t", "\r", "\n", "\n-", "\n- ", " \n", "\r\n", "x"]),
+            after in 0usize..4,
+        ) {
+            let text = format!("{}{odd}{}", "x".repeat(before), "y".repeat(after));
+            let document = format!("{BEGIN}\n\n{text}\n{SIGNATURE}\n\niQ==\n{END}\n");
+            let is_plain = text.lines().all(|line| {
+                !line.starts_with('-') && !line.ends_with([' ', '\t', '\r']) && !line.contains('\r')
+            }) && !text.contains('\r');
+            match Clearsigned::split(document.as_bytes()) {
+                Ok(parts) => {
+                    prop_assert_eq!(matches!(parts.signed, Cow::Borrowed(_)), is_plain);
+                    if is_plain {
+                        prop_assert_eq!(&*parts.signed, text.as_bytes());
+                    }
+                }
+                Err(_) => prop_assert!(!is_plain),
+            }
         }
 
         #[test]
