@@ -197,7 +197,7 @@ pub async fn fetch(
 }
 
 /// Fetches one blob as one of several: every transfer, also of a range, holds a permit. Where files
-/// are staged, small ones are in the store only when [`Staged::keep`] has answered.
+/// are staged, they are in the store only when [`Staged::keep`] has answered.
 pub(crate) async fn fetch_among(
     transport: &dyn Transport,
     store: &BlobStore,
@@ -255,7 +255,7 @@ struct Job<'a> {
     size: u64,
     options: &'a FetchOptions,
     transfers: &'a Transfers,
-    /// Where small files wait to be flushed together; `None` flushes every file on its own.
+    /// Where files wait to be flushed together; `None` flushes every file on its own.
     staged: Option<&'a Staged>,
     reporter: &'a dyn Reporter,
 }
@@ -313,7 +313,7 @@ async fn attempt_all(
                 streams::receive(job, *partial, (url, &share), &came, &mut in_ranges).await
             }
             Way::ToDisk(mut partial) => match receive(job, &mut partial, url, &came).await {
-                Ok(()) => partial.finish_named().await.map_err(Setback::Store),
+                Ok(()) => partial.finish_named(job.staged).await.map_err(Setback::Store),
                 Err(setback) => {
                     // What arrived before the connection broke is worth keeping.
                     if partial.flush().await.is_err() {

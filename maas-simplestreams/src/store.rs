@@ -3,9 +3,9 @@
 //! `blobs/sha256/ab/<digest>` holds finished blobs, `partial/<digest>` what is on its way, and
 //! `partial/<digest>.ranges` which parts of it are there when several streams bring it. A blob
 //! appears under its name by a rename after its digest was checked and its bytes were flushed to
-//! the disk, so a crash at any moment leaves either nothing or the whole blob. Small blobs of a sync
-//! wait in `staged/` and are flushed together, by one `syncfs` before the first of them gets its
-//! name.
+//! the disk, so a crash at any moment leaves either nothing or the whole blob. The blobs of a sync
+//! wait, small ones in `staged/`, and are flushed together, by one `syncfs` before the first of them
+//! gets its name.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom};

@@ -90,7 +90,7 @@ pub(super) async fn receive(
     // Streams that were cut off may have left a write.
     ranged.settle().await;
     outcome?;
-    ranged.finish_named().await.map_err(Setback::Store)
+    ranged.finish_named(job.staged).await.map_err(Setback::Store)
 }
 
 impl Attempt<'_> {

@@ -245,28 +245,6 @@ async fn run_staged(
 }
 
 #[tokio::test]
-async fn a_small_file_gets_its_name_only_when_it_was_flushed_and_is_not_fetched_again() {
-    let directory = tempfile::tempdir().unwrap();
-    let store = BlobStore::open(directory.path()).await.unwrap();
-    let small = content().slice(..3000);
-    let digest = Sha256::of(&small);
-    let transport = Scripted { content: small.clone(), ..scripted(&[Act::Serve]) };
-    let staged = stage(&store, &transport.content).await;
-    let fetched = run_staged(&transport, &store, &staged).await.unwrap();
-    assert_eq!(fetched, Fetched::Transferred { bytes: 3000 });
-    assert_eq!(store.size(&digest).await.unwrap(), None);
-    // As after a crash: what lies there is taken up without a request.
-    store.take_up_staged().await.unwrap();
-    let fetched = run_staged(&transport, &store, &stage(&store, &small).await).await.unwrap();
-    assert_eq!(fetched, Fetched::Transferred { bytes: 0 });
-    assert_eq!(transport.requests.lock().unwrap().len(), 1);
-    // What another writer has named already is no failure.
-    staged.keep(&store).await.unwrap();
-    assert_eq!(store.check(&digest).await.unwrap(), Some(true));
-    assert_eq!(std::fs::read_dir(directory.path().join("partial")).unwrap().count(), 0);
-}
-
-#[tokio::test]
 async fn a_small_file_whose_connection_breaks_is_resumed() {
     let directory = tempfile::tempdir().unwrap();
     let store = BlobStore::open(directory.path()).await.unwrap();
@@ -276,7 +254,35 @@ async fn a_small_file_whose_connection_breaks_is_resumed() {
     let fetched = run_staged(&transport, &store, &staged).await.unwrap();
     assert_eq!(fetched, Fetched::Transferred { bytes: 3000 });
     assert_eq!(*transport.requests.lock().unwrap(), [0, 1000]);
+    staged.keep(&store).await.unwrap();
     assert_eq!(store.check(&Sha256::of(&transport.content)).await.unwrap(), Some(true));
+}
+
+#[tokio::test]
+async fn a_file_gets_its_name_only_when_it_was_flushed_and_is_not_fetched_again() {
+    // In memory, in one piece, and in ranges.
+    for size in [SMALL, SMALL + 1, FetchOptions::default().ranges_from] {
+        let directory = tempfile::tempdir().unwrap();
+        let store = BlobStore::open(directory.path()).await.unwrap();
+        let file = Bytes::from(vec![7; usize::try_from(size).unwrap()]);
+        let digest = Sha256::of(&file);
+        let transport = Scripted { content: file.clone(), ..scripted(&[Act::Serve]) };
+        let staged = stage(&store, &file).await;
+        let fetched = run_staged(&transport, &store, &staged).await.unwrap();
+        assert_eq!(fetched, Fetched::Transferred { bytes: size });
+        assert_eq!(store.size(&digest).await.unwrap(), None);
+        // As after a crash: what lies there is taken up without a request.
+        store.take_up_staged().await.unwrap();
+        let after = stage(&store, &file).await;
+        let fetched = run_staged(&transport, &store, &after).await.unwrap();
+        assert_eq!(fetched, Fetched::Transferred { bytes: 0 });
+        assert_eq!(transport.requests.lock().unwrap().len(), 1);
+        after.keep(&store).await.unwrap();
+        assert_eq!(store.check(&digest).await.unwrap(), Some(true));
+        // What another writer has named already is no failure.
+        staged.keep(&store).await.unwrap();
+        assert_eq!(std::fs::read_dir(directory.path().join("partial")).unwrap().count(), 0);
+    }
 }
 
 #[tokio::test]

@@ -9,7 +9,9 @@ use bytes::BytesMut;
 use super::hasher::Hasher;
 use super::ranged::Ranged;
 use super::ranges::{Ranges, read_journal};
-use super::{BLOCK, BlobStore, DiskWork, StoreError, blocking, hash_start, io_error, is_same_file};
+use super::{
+    BLOCK, BlobStore, DiskWork, Staged, StoreError, blocking, hash_start, io_error, is_same_file,
+};
 use crate::digest::{Sha256, Sha512};
 
 /// From how many bytes on a piece is written as it comes, without waiting for more.
@@ -190,20 +192,24 @@ impl Partial {
     /// When bytes are missing, what is there stays for a later attempt; when the digest differs,
     /// it is removed.
     pub async fn finish(self) -> Result<(), StoreError> {
-        self.finish_named().await.map(|_| ())
+        self.finish_named(None).await.map(|_| ())
     }
 
-    /// [`Self::finish`], and the SHA-256 that the blob is kept under.
-    pub(crate) async fn finish_named(mut self) -> Result<Sha256, StoreError> {
+    /// [`Self::finish`], and the SHA-256 that the blob is kept under. A staged one gets its name when
+    /// others are flushed too.
+    pub(crate) async fn finish_named(
+        mut self,
+        staged: Option<&Staged>,
+    ) -> Result<Sha256, StoreError> {
         self.flush().await?;
         let Parts { file, hasher } = self.take_parts()?;
         let (received, size, expected) = (self.written, self.size, self.sha256);
         if received < size {
             return Err(StoreError::TooShort { sha256: expected, received, size });
         }
-        let (store, path) = (self.store.clone(), self.path());
+        let (store, path, waits) = (self.store.clone(), self.path(), staged.is_some());
         let journal = self.scattered.take().map(|_| store.journal_path(&expected));
-        blocking(&self.store.root, move || {
+        let name = blocking(&self.store.root, move || {
             let forget =
                 || journal.map_or(Ok(()), |path| fs::remove_file(&path).map_err(io_error(&path)));
             let name = match hasher.verdict(expected) {
@@ -214,12 +220,18 @@ impl Partial {
                     return Err(refused);
                 }
             };
-            file.sync_all().map_err(io_error(&path))?;
-            store.keep(&path, &name)?;
+            if !waits {
+                file.sync_all().map_err(io_error(&path))?;
+                store.keep(&path, &name)?;
+            }
             forget()?;
             Ok(name)
         })
-        .await
+        .await?;
+        if let Some(staged) = staged {
+            staged.add_large(&self.store, expected, name, size).await?;
+        }
+        Ok(name)
     }
 }
 

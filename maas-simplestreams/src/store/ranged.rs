@@ -12,7 +12,7 @@ use tokio::sync::Semaphore;
 
 use super::hasher::Hasher;
 use super::ranges::{Ranges, note, open_journal};
-use super::{BLOCK, BlobStore, DiskWork, StoreError, blocking, io_error};
+use super::{BLOCK, BlobStore, DiskWork, Staged, StoreError, blocking, io_error};
 use crate::digest::Sha256;
 
 /// Writes that can be under way at once.
@@ -124,14 +124,20 @@ impl Ranged {
     /// Checks the digest, flushes to the disk and gives the blob its name; see
     /// [`Partial::finish`](super::Partial::finish).
     pub async fn finish(self) -> Result<(), StoreError> {
-        self.finish_named().await.map(|_| ())
+        self.finish_named(None).await.map(|_| ())
     }
 
-    /// [`Self::finish`], and the SHA-256 that the blob is kept under.
-    pub(crate) async fn finish_named(self) -> Result<Sha256, StoreError> {
+    /// [`Self::finish`], and the SHA-256 that the blob is kept under. A staged one gets its name when
+    /// others are flushed too.
+    pub(crate) async fn finish_named(self, staged: Option<&Staged>) -> Result<Sha256, StoreError> {
         self.settle().await;
-        let inner = Arc::clone(&self.inner);
-        blocking(&self.inner.store.root, move || inner.finish()).await
+        let (inner, waits) = (Arc::clone(&self.inner), staged.is_some());
+        let Inner { store, sha256, size, .. } = &*self.inner;
+        let name = blocking(&store.root, move || inner.finish(waits)).await?;
+        if let Some(staged) = staged {
+            staged.add_large(store, *sha256, name, *size).await?;
+        }
+        Ok(name)
     }
 }
 
@@ -171,7 +177,8 @@ impl Inner {
         Ok(())
     }
 
-    fn finish(&self) -> Result<Sha256, StoreError> {
+    /// Checks the digest and gives the blob its name, unless it waits for others.
+    fn finish(&self, waits: bool) -> Result<Sha256, StoreError> {
         let path = self.store.partial_path(&self.sha256);
         let journal = self.store.journal_path(&self.sha256);
         let mut head = lock(&self.head);
@@ -189,8 +196,10 @@ impl Inner {
                 return Err(refused);
             }
         };
-        self.file.sync_all().map_err(io_error(&path))?;
-        self.store.keep(&path, &name)?;
+        if !waits {
+            self.file.sync_all().map_err(io_error(&path))?;
+            self.store.keep(&path, &name)?;
+        }
         fs::remove_file(&journal).map_err(io_error(&journal))?;
         Ok(name)
     }

@@ -1,10 +1,12 @@
-//! Small blobs that wait to be flushed together: a flush for each would cost more than the rest.
+//! Blobs that wait to be flushed together: a flush for each small one would cost more than the rest,
+//! and for each large one a tenth of it.
 //!
-//! A staged blob lies whole and proved, but not flushed, on a shelf of its own kind:
-//! `staged/<batch>/ab/<digest>`. After one flush of the whole file system the shelves move into
-//! `blobs/`, each as a whole where the store has none of that name yet, so that a power cut at any
-//! moment leaves no name without its bytes. What a crash leaves is [taken
-//! up](BlobStore::take_up_staged) like any other blob on its way, and is not fetched again.
+//! A staged blob lies whole and proved, but not flushed: a small one on a shelf of its own kind,
+//! `staged/<batch>/ab/<digest>`, a large one where it came in, in `partial/`. After one flush of the
+//! whole file system they get their names in `blobs/`, a shelf as a whole where the store has none
+//! of that name yet, so that a power cut at any moment leaves no name without its bytes. What a
+//! crash leaves is [taken up](BlobStore::take_up_staged) like any other blob on its way, and is not
+//! fetched again.
 
 use std::collections::HashSet;
 use std::fs::{self, File, OpenOptions};
@@ -22,6 +24,10 @@ use crate::digest::{Sha256, Sha512};
 /// From how many files on a flush of the whole file system costs less than one for each.
 const WORTH_A_SWEEP: usize = 16;
 
+/// As soon as so many bytes of large blobs wait, they are flushed: what a crash leaves without a
+/// name is read and proved again.
+pub(super) const MOST_WAITING: u64 = 1 << 30;
+
 /// The directory of all batches.
 const STAGED: &str = "staged";
 
@@ -36,14 +42,22 @@ pub(crate) struct Staged {
     /// whole when the batch is kept.
     batch: String,
     blobs: Mutex<Vec<Waiting>>,
+    large: Mutex<Large>,
+}
+
+/// Large blobs that wait, and how many bytes they have.
+#[derive(Debug, Default)]
+struct Large {
+    blobs: Vec<Waiting>,
+    bytes: u64,
 }
 
 /// A blob that waits for its name.
 #[derive(Clone, Copy, Debug)]
 struct Waiting {
     name: Sha256,
-    /// What it is called in `partial/` when it is there: only its SHA-512 was known, and others may
-    /// have staged the same content by its SHA-256.
+    /// What it is called in `partial/` when it is there: it is large, or only its SHA-512 was known
+    /// and others may have staged the same content by its SHA-256.
     stand_in: Option<Sha256>,
 }
 
@@ -52,7 +66,7 @@ impl Staged {
     pub(crate) fn for_absent(absent: HashSet<Sha256>) -> Self {
         let batch = BATCHES.fetch_add(1, Ordering::Relaxed);
         let batch = format!("{}-{batch}", std::process::id());
-        Self { absent, batch, blobs: Mutex::default() }
+        Self { absent, batch, blobs: Mutex::default(), large: Mutex::default() }
     }
 
     /// Whether a blob can be staged.
@@ -62,6 +76,10 @@ impl Staged {
 
     fn blobs(&self) -> MutexGuard<'_, Vec<Waiting>> {
         self.blobs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn large(&self) -> MutexGuard<'_, Large> {
+        self.large.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Writes a whole blob when its digest is the right one; answers with its SHA-256.
@@ -78,14 +96,42 @@ impl Staged {
         Ok(waiting.name)
     }
 
+    /// Takes a blob that lies whole and proved in `partial/`, where it is called `key`.
+    pub(super) async fn add_large(
+        &self,
+        store: &BlobStore,
+        key: Sha256,
+        name: Sha256,
+        size: u64,
+    ) -> Result<(), StoreError> {
+        let mut full = {
+            let mut large = self.large();
+            large.blobs.push(Waiting { name, stand_in: Some(key) });
+            large.bytes = large.bytes.saturating_add(size);
+            if large.bytes < MOST_WAITING {
+                return Ok(());
+            }
+            std::mem::take(&mut *large).blobs
+        };
+        let batch = Batch::of(store, &self.batch);
+        blocking(&store.root, move || batch.name(&mut full)).await
+    }
+
     /// Flushes all and gives them their names.
     pub(crate) async fn keep(&self, store: &BlobStore) -> Result<(), StoreError> {
         let mut blobs = std::mem::take(&mut *self.blobs());
+        blobs.append(&mut std::mem::take(&mut *self.large()).blobs);
         if blobs.is_empty() {
             return Ok(());
         }
         let batch = Batch::of(store, &self.batch);
-        blocking(&store.root, move || batch.keep(&mut blobs)).await
+        blocking(&store.root, move || {
+            batch.name(&mut blobs)?;
+            // All that lay there has moved away.
+            fs::remove_dir_all(&batch.root).ok();
+            Ok(())
+        })
+        .await
     }
 }
 
@@ -153,7 +199,8 @@ impl Batch {
         Ok(waiting)
     }
 
-    fn keep(&self, blobs: &mut [Waiting]) -> Result<(), StoreError> {
+    /// Flushes blobs and gives them their names.
+    fn name(&self, blobs: &mut [Waiting]) -> Result<(), StoreError> {
         let swept = blobs.len() >= WORTH_A_SWEEP && self.store.sweep()?;
         if !swept {
             for blob in blobs.iter() {
@@ -179,8 +226,6 @@ impl Batch {
                 sync_directory(&shelf).map_err(io_error(&shelf))?;
             }
         }
-        // All that was kept has moved away.
-        fs::remove_dir_all(&self.root).ok();
         Ok(())
     }
 

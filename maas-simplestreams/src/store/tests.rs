@@ -170,6 +170,26 @@ async fn shelves_that_are_there_take_staged_blobs_one_by_one() {
 }
 
 #[tokio::test]
+async fn large_blobs_are_flushed_as_soon_as_many_bytes_wait() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = BlobStore::open(directory.path()).await.unwrap();
+    let staged = Staged::for_absent(HashSet::new());
+    let half = staged::MOST_WAITING / 2;
+    let mut digests = Vec::new();
+    for (content, named) in [(&b"first"[..], false), (b"second", true), (b"third", false)] {
+        let digest = Sha256::of(content);
+        fs::write(store.partial_path(&digest), content).unwrap();
+        staged.add_large(&store, digest, digest, half).await.unwrap();
+        assert_eq!(store.check(&digest).await.unwrap().is_some(), named);
+        digests.push(digest);
+    }
+    staged.keep(&store).await.unwrap();
+    for digest in digests {
+        assert_eq!(store.check(&digest).await.unwrap(), Some(true));
+    }
+}
+
+#[tokio::test]
 async fn what_a_crash_leaves_staged_is_taken_up_and_proved_again() {
     let (directory, store) = store().await;
     let staged = Staged::for_absent(HashSet::new());
