@@ -36,12 +36,12 @@ static BATCHES: AtomicU64 = AtomicU64::new(0);
 /// Blobs that are whole and wait for their names.
 #[derive(Debug)]
 pub(crate) struct Staged {
-    /// Those of which nothing was there before: only they are staged.
+    /// Those of which nothing was there before: only they can lie on a shelf.
     absent: HashSet<Sha256>,
     /// Names the directory of this batch, which nobody else writes to: all that lies there is
     /// whole when the batch is kept.
     batch: String,
-    blobs: Mutex<Vec<Waiting>>,
+    small: Mutex<Vec<Waiting>>,
     large: Mutex<Large>,
 }
 
@@ -62,27 +62,27 @@ struct Waiting {
 }
 
 impl Staged {
-    /// For blobs of which nothing is there, neither whole nor on its way.
+    /// `absent` are the blobs of which nothing is there, neither whole nor on its way.
     pub(crate) fn for_absent(absent: HashSet<Sha256>) -> Self {
         let batch = BATCHES.fetch_add(1, Ordering::Relaxed);
         let batch = format!("{}-{batch}", std::process::id());
-        Self { absent, batch, blobs: Mutex::default(), large: Mutex::default() }
+        Self { absent, batch, small: Mutex::default(), large: Mutex::default() }
     }
 
-    /// Whether a blob can be staged.
+    /// Whether a small blob can be staged; a large one always can.
     pub(crate) fn takes(&self, sha256: &Sha256) -> bool {
         self.absent.contains(sha256)
     }
 
-    fn blobs(&self) -> MutexGuard<'_, Vec<Waiting>> {
-        self.blobs.lock().unwrap_or_else(PoisonError::into_inner)
+    fn small(&self) -> MutexGuard<'_, Vec<Waiting>> {
+        self.small.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn large(&self) -> MutexGuard<'_, Large> {
         self.large.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Writes a whole blob when its digest is the right one; answers with its SHA-256.
+    /// Writes a small blob whole when its digest is the right one; answers with its SHA-256.
     pub(crate) async fn add(
         &self,
         store: &BlobStore,
@@ -92,7 +92,7 @@ impl Staged {
     ) -> Result<Sha256, StoreError> {
         let batch = Batch::of(store, &self.batch);
         let waiting = store.write_work(move || batch.stage(key, proof, &whole)).await?;
-        self.blobs().push(waiting);
+        self.small().push(waiting);
         Ok(waiting.name)
     }
 
@@ -119,7 +119,7 @@ impl Staged {
 
     /// Flushes all and gives them their names.
     pub(crate) async fn keep(&self, store: &BlobStore) -> Result<(), StoreError> {
-        let mut blobs = std::mem::take(&mut *self.blobs());
+        let mut blobs = std::mem::take(&mut *self.small());
         blobs.append(&mut std::mem::take(&mut *self.large()).blobs);
         if blobs.is_empty() {
             return Ok(());
