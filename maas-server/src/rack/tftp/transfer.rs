@@ -76,15 +76,17 @@ pub(super) async fn run(
         };
         let length = source.length();
         let begun = begin(&asked, source, &limits);
-        let outcome = match Arc::clone(threads).try_acquire_owned() {
-            Ok(thread) if begun.session.window() == 1 => {
+        let is_lock_step = begun.session.window() == 1;
+        let thread = is_lock_step.then(|| Arc::clone(threads).try_acquire_owned().ok()).flatten();
+        let outcome = match thread {
+            Some(thread) => {
                 let carried_out = tokio::task::spawn_blocking(move || {
                     let _thread = thread;
                     lock_step::carry_out(begun, &socket, &slot)
                 });
                 carried_out.await.map_err(io::Error::other)??
             }
-            _ => carry_out(begun, socket, &slot).await?,
+            None => carry_out(begun, socket, &slot).await?,
         };
         Ok(Some((outcome, length)))
     };
